@@ -1,0 +1,37 @@
+"""What changes no number in a table of results: logging, checkpoints, pictures, randomness."""
+
+default_scope = 'mmdet'
+custom_imports = dict(imports=['fallen_trees'], allow_failed_imports=False)
+
+default_hooks = dict(
+    timer=dict(type='IterTimerHook'),
+    logger=dict(type='LoggerHook', interval=50),
+    param_scheduler=dict(type='ParamSchedulerHook'),
+    checkpoint=dict(
+        type='CheckpointHook',
+        by_epoch=False,
+        interval=2000,
+        max_keep_ckpts=3,
+        save_best='coco/segm_mAP',
+        rule='greater',
+    ),
+    sampler_seed=dict(type='DistSamplerSeedHook'),
+    visualization=dict(type='DetVisualizationHook'),
+)
+# SIGINT and SIGTERM end a run with a checkpoint; a loss that is not a number ends it within ten iterations.
+custom_hooks = [dict(type='InterruptHook'), dict(type='CheckInvalidLossHook', interval=10)]
+
+env_cfg = dict(
+    cudnn_benchmark=False,
+    mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
+    dist_cfg=dict(backend='nccl'),
+)
+randomness = dict(seed=0)
+
+vis_backends = [dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')]
+visualizer = dict(type='DetLocalVisualizer', vis_backends=vis_backends, name='visualizer')
+log_processor = dict(type='LogProcessor', window_size=50, by_epoch=False)
+log_level = 'INFO'
+
+load_from = None
+resume = False

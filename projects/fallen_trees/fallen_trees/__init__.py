@@ -1,0 +1,9 @@
+"""COCO -> model: the MMDetection components of this project, for any classes.
+
+Importing the package registers them; configs do that through `custom_imports`.
+"""
+
+from fallen_trees.interrupt_hook import InterruptHook
+from fallen_trees.random_rot90 import RandomRot90
+
+__all__ = ['InterruptHook', 'RandomRot90']

@@ -1,0 +1,141 @@
+"""Misspelt config keys are refused: MMEngine merges them in silence and trains without them."""
+
+import difflib
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+
+from mmdet import registry
+from mmengine.config import Config
+from mmengine.registry import Registry
+from mmengine.runner import Runner
+from mmengine.runner.utils import set_random_seed
+from torch.utils.data import DataLoader
+
+from fallen_trees.errors import ConfigError
+
+# Where a dict names a class, its keys are that class's arguments.
+CHECKED = ('HOOKS', 'TRANSFORMS', 'DATASETS', 'DATA_SAMPLERS', 'LOOPS', 'METRICS', 'PARAM_SCHEDULERS')
+EVERYWHERE = {'type', '_scope_', '_delete_', 'priority'}
+# Dicts without a class of their own, by the end of their path.
+UNTYPED = {
+    'dataloader': {*inspect.signature(DataLoader).parameters, 'num_batch_per_epoch'},
+    'randomness': set(inspect.signature(set_random_seed).parameters),
+    'env_cfg': {'cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit'},
+    'dist_cfg': {'backend', 'timeout', 'init_backend'},
+    'filter_cfg': {'filter_empty_gt', 'min_size'},
+    'paramwise_cfg': {'custom_keys', 'bias_lr_mult', 'norm_decay_mult', 'bias_decay_mult', 'bypass_duplicate'},
+}
+OPEN = ('custom_keys', 'data_prefix')
+
+
+def merge_options(cfg: Config, options: Mapping[str, object] | None) -> None:
+    """Merge `--cfg-options` into a config, in place.
+
+    Args:
+        cfg: The config.
+        options: Values by dotted key, as MMEngine's `DictAction` parses them.
+
+    Raises:
+        ConfigError: If a key is neither in the config nor an argument of the class whose dict it would go into.
+    """
+    for dotted in options or {}:
+        _require_known(cfg, dotted)
+    cfg.merge_from_dict(dict(options or {}))
+
+
+def check_keys(cfg: Config) -> None:
+    """Look through a whole config for keys that nothing will read.
+
+    Raises:
+        ConfigError: If a top-level key is nearly the name of one that MMEngine reads, or a dict that names a class
+            holds a key which the class does not take.
+    """
+    known = set(inspect.signature(Runner).parameters)
+    for key in set(cfg.keys()) - known:
+        near = _nearest(key, known, cutoff=0.85)
+        if near:
+            raise ConfigError(f"{cfg.filename}: nothing reads the key '{key}'; is '{near}' meant?")
+    for path, node in _dicts(cfg._cfg_dict.to_dict(), ''):
+        arguments = _arguments_of(node.get('type'), CHECKED)
+        for key in node if arguments else ():
+            if key not in arguments | EVERYWHERE:
+                raise ConfigError(f"{path}: {node['type']} takes no '{key}'; {_suggest(key, arguments)}")
+
+
+def _require_known(cfg: Config, dotted: str) -> None:
+    node, path = cfg._cfg_dict, ''
+    for part in dotted.split('.'):
+        if isinstance(node, list | tuple):
+            if not part.isdigit() or int(part) >= len(node):
+                raise ConfigError(f"--cfg-options {dotted}: {path} is a list of {len(node)}; got '{part}'.")
+            node = node[int(part)]
+        elif isinstance(node, Mapping):
+            if part not in node:
+                _require_argument(node, part, path, dotted)
+                return
+            node = node[part]
+        else:  # the value so far is None or a plain value that the option replaces by a dict
+            return
+        path = f'{path}.{part}'.lstrip('.')
+
+
+def _require_argument(node: Mapping, part: str, path: str, dotted: str) -> None:
+    """Accept a key that the config does not hold when the dict it belongs to can take it."""
+    name = path.rsplit('.', 1)[-1]
+    if name in OPEN:
+        return
+    takes = _arguments_of(node.get('type'), tuple(vars(registry)))
+    if takes is None:
+        return
+    takes |= set(inspect.signature(Runner).parameters) if not path else set()
+    for suffix, keys in UNTYPED.items():
+        takes |= keys if name.endswith(suffix) else set()
+    if part not in takes:
+        where = path or 'the config'
+        raise ConfigError(
+            f"--cfg-options {dotted}: there is no '{part}' in {where}; {_suggest(part, takes | set(node))}"
+        )
+
+
+def _arguments_of(name: object, registries: tuple[str, ...]) -> set[str] | None:
+    """Every argument of the classes registered under `name`; None when one of them takes any keyword."""
+    names: set[str] = set()
+    for registry_name in registries if isinstance(name, str) else ():
+        entries = getattr(registry, registry_name, None)
+        found = entries.get(name) if isinstance(entries, Registry) else None
+        if found is not None:
+            own = _keyword_arguments(found)
+            if own is None:
+                return None
+            names |= own
+    return names
+
+
+def _keyword_arguments(target: type | Callable) -> set[str] | None:
+    """Argument names of a class or function; `**kwargs` means what the next base takes, or anything at the last."""
+    names: set[str] = set()
+    for base in inspect.getmro(target) if inspect.isclass(target) else (target,):
+        if inspect.isclass(base) and base.__init__ is object.__init__:
+            return None
+        parameters = inspect.signature(base).parameters.values()
+        names |= {p.name for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            return names
+    return None
+
+
+def _dicts(node: object, path: str) -> Iterator[tuple[str, dict]]:
+    if isinstance(node, dict):
+        yield path, node
+    items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list | tuple) else ()
+    for key, value in items:
+        yield from _dicts(value, f'{path}.{key}'.lstrip('.'))
+
+
+def _suggest(key: str, keys: set[str]) -> str:
+    near = _nearest(key, keys)
+    return f"is '{near}' meant?" if near else 'known are: ' + ', '.join(sorted(keys)) + '.'
+
+
+def _nearest(key: str, keys: set[str], cutoff: float = 0.6) -> str | None:
+    return next(iter(difflib.get_close_matches(key, sorted(keys), n=1, cutoff=cutoff)), None)

@@ -1,0 +1,81 @@
+"""From a command line in MMDetection's words to a config that can run; shared by training and testing."""
+
+import os
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from mmdet.utils import setup_cache_size_limit_of_dynamo
+from mmengine.config import Config, DictAction
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
+
+from fallen_trees.config_keys import check_keys, merge_options
+from fallen_trees.derive import REPOSITORY
+from fallen_trees.errors import ConfigError
+
+
+def add_common_flags(parser: ArgumentParser) -> None:
+    """Add the flags that MMDetection's train and test share."""
+    parser.add_argument(
+        '--work-dir', help='folder for logs and checkpoints; default work_dirs/CONFIG of the repository'
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        help='override settings of the config, as key=value with dotted keys; lists as key="[a,b]" or key=a,b',
+    )
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none', help='job launcher')
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by the launcher')
+
+
+def load_config(args: Namespace) -> Config:
+    """Read the config a command names and merge the command's options into it.
+
+    Raises:
+        ConfigError: If the config does not exist, does not parse, or it or an option holds a key that nothing reads.
+    """
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    setup_cache_size_limit_of_dynamo()
+    cfg = read_config(args.config)
+    init_default_scope(cfg.get('default_scope', 'mmdet'))
+    merge_options(cfg, args.cfg_options)
+    check_keys(cfg)
+    cfg.launcher = args.launcher
+    default = REPOSITORY / 'work_dirs' / Path(args.config).stem
+    cfg.work_dir = args.work_dir or cfg.get('work_dir') or str(default)
+    return cfg
+
+
+def read_config(path: str) -> Config:
+    """Read a config file, from here or else from the repository's root.
+
+    Raises:
+        ConfigError: If it does not exist or is not valid Python with valid bases.
+    """
+    found = next((p for p in (Path(path), REPOSITORY / path) if p.is_file()), None)
+    if found is None:
+        raise ConfigError(f'the config {path} does not exist.')
+    try:
+        return Config.fromfile(found)
+    except SyntaxError as error:
+        raise ConfigError(f'{error.filename or found}, line {error.lineno}: {error.msg}.') from error
+    except (FileNotFoundError, KeyError, NameError, TypeError, AttributeError) as error:
+        raise ConfigError(f'the config {found} cannot be read: {error}.') from error
+
+
+def build_runner(cfg: Config, notes: list[str | None]) -> Runner:
+    """Build the runner and write to its log what was decided on the way.
+
+    Raises:
+        ConfigError: If a part of the config is not what the class behind it takes.
+    """
+    try:
+        runner = Runner.from_cfg(cfg)
+    except (TypeError, KeyError) as error:
+        if 'unexpected keyword argument' in str(error) or 'registry' in str(error):
+            raise ConfigError(f'{cfg.filename}: {error}') from error
+        raise
+    for note in filter(None, notes):
+        runner.logger.info(note)
+    return runner

@@ -1,0 +1,58 @@
+"""Quarter turns: from the air no direction is up."""
+
+import random
+
+import numpy as np
+from mmcv.transforms import BaseTransform
+from mmdet.registry import TRANSFORMS
+from mmdet.structures.bbox import autocast_box_type
+from mmdet.structures.mask import BitmapMasks
+
+
+@TRANSFORMS.register_module()
+class RandomRot90(BaseTransform):
+    """Turn image, boxes and masks by 0, 90, 180 or 270 degrees, each as likely.
+
+    Exact: pixels move, none is interpolated. Sides are swapped for odd turns.
+
+    Required and modified keys: `img`, `img_shape`, and where present `gt_bboxes`, `gt_masks` (BitmapMasks).
+
+    Args:
+        prob: Share of samples that are turned at all; one in four of those keeps its direction.
+    """
+
+    def __init__(self, prob: float = 1.0) -> None:
+        self.prob = prob
+
+    @autocast_box_type()
+    def transform(self, results: dict) -> dict:
+        """Turn one sample counter-clockwise by a random number of quarters."""
+        quarters = random.randrange(4) if random.random() < self.prob else 0
+        return self.turn(results, quarters)
+
+    def turn(self, results: dict, quarters: int) -> dict:
+        """Turn one sample counter-clockwise by `quarters` x 90 degrees, as `numpy.rot90` counts them."""
+        height, width = results['img'].shape[:2]
+        results['img'] = np.ascontiguousarray(np.rot90(results['img'], quarters))
+        results['img_shape'] = results['img'].shape[:2]
+        if results.get('gt_bboxes') is not None:
+            boxes = results['gt_bboxes']
+            boxes.tensor = boxes.tensor.new_tensor(_turn_boxes_xyxy(boxes.tensor.numpy(), quarters, (width, height)))
+        if results.get('gt_masks') is not None:
+            masks = np.rot90(results['gt_masks'].masks, quarters, axes=(1, 2))
+            results['gt_masks'] = BitmapMasks(np.ascontiguousarray(masks), *results['img_shape'])
+        return results
+
+    def __repr__(self) -> str:
+        """Show how the transform was set."""
+        return f'{type(self).__name__}(prob={self.prob})'
+
+
+def _turn_boxes_xyxy(boxes_xyxy: np.ndarray, quarters: int, size_wh: tuple[int, int]) -> np.ndarray:
+    """Turn boxes with their image, counter-clockwise: a quarter takes (x, y) to (y, width - x)."""
+    width, height = size_wh
+    for _ in range(quarters % 4):
+        x1, y1, x2, y2 = boxes_xyxy.T
+        boxes_xyxy = np.stack([y1, width - x2, y2, width - x1], axis=1)
+        width, height = height, width
+    return boxes_xyxy

@@ -1,0 +1,130 @@
+"""The weights a run starts from: fetched before anything is built, and held against the model afterwards."""
+
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.error import URLError
+from urllib.parse import urlparse
+
+import torch
+from mmengine.config import Config, ConfigDict
+from mmengine.model import is_model_wrapper
+from mmengine.runner.checkpoint import _load_checkpoint
+
+from fallen_trees.derive import REPOSITORY, _dicts
+from fallen_trees.errors import ConfigError, EnvironmentFailure
+
+WITHOUT = (
+    'Go on without: --cfg-options load_from=None starts from ImageNet, '
+    'load_from=None model.backbone.init_cfg=None from nothing.'
+)
+
+
+def settle_start_weights(cfg: Config) -> list[str]:
+    """Decide what a run starts from, and bring it here.
+
+    A checkpoint in `load_from` (or a resumed run) replaces every weight, so the backbone's own weights are not fetched
+    for it. Addresses become local files in torch's cache, checked against the hash in their names.
+
+    Returns:
+        Lines for the log.
+
+    Raises:
+        ConfigError: If a local file does not exist.
+        EnvironmentFailure: If an address cannot be reached. The message says how to go on without.
+    """
+    holders = [node for node in _dicts(cfg.model) if _is_pretrained(node.get('init_cfg'))]
+    if cfg.get('load_from') or cfg.get('resume'):
+        for node in holders:
+            node.init_cfg = None
+        holders = []
+    if cfg.get('resume'):
+        return [f'Resumed from {cfg.load_from}.']
+    notes = []
+    if cfg.get('load_from'):
+        cfg.load_from = str(_local_file(cfg.load_from))
+        notes.append(f'Start: {cfg.load_from}.')
+    for node in holders:
+        node.init_cfg.checkpoint = str(_local_file(node.init_cfg.checkpoint))
+        notes.append(f'Start: {node.type} from {node.init_cfg.checkpoint}.')
+    return notes or ['Start: from nothing (random weights).']
+
+
+def _is_pretrained(init_cfg: object) -> bool:
+    return isinstance(init_cfg, ConfigDict) and init_cfg.get('type') == 'Pretrained'
+
+
+def _local_file(source: str) -> Path:
+    if urlparse(source).scheme in ('http', 'https'):
+        return _download(source)
+    for path in (Path(source), REPOSITORY / source):
+        if path.is_file():
+            return path
+    raise ConfigError(f'the start weights {source} do not exist. {WITHOUT}')
+
+
+def _download(url: str) -> Path:
+    path = Path(torch.hub.get_dir(), 'checkpoints', Path(urlparse(url).path).name)
+    if path.is_file():
+        return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    hash_prefix = path.stem.rsplit('-', 1)[-1]
+    timeout = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(20)
+    try:
+        torch.hub.download_url_to_file(url, str(path), hash_prefix)
+    except (URLError, OSError, RuntimeError) as error:
+        reason = getattr(error, 'reason', error)
+        raise EnvironmentFailure(
+            f'cannot fetch the start weights {url} ({reason}). Put the file at {path}. {WITHOUT}'
+        ) from error
+    finally:
+        socket.setdefaulttimeout(timeout)
+    return path
+
+
+def read_checkpoint(path: str | Path) -> dict:
+    """Read a checkpoint into the CPU's memory.
+
+    Returns:
+        The checkpoint, with `state_dict` and `meta` (empty where the file has none).
+
+    Raises:
+        ConfigError: If the file is missing, damaged or holds no weights.
+    """
+    try:
+        checkpoint = _load_checkpoint(str(path), map_location='cpu')
+    except FileNotFoundError:
+        raise ConfigError(f'the checkpoint {path} does not exist.') from None
+    except Exception as error:  # torch and pickle raise a dozen different types on damaged files
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ConfigError(
+            f'the checkpoint {path} cannot be read ({reason}); is it cut off or another format?'
+        ) from error
+    if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get('state_dict'), Mapping):
+        raise ConfigError(f"{path} is no MMEngine checkpoint: it has no 'state_dict'.")
+    return {'meta': {}, **checkpoint}
+
+
+def misfits(model: torch.nn.Module, state_dict: Mapping[str, torch.Tensor]) -> list[str]:
+    """List, in words, every tensor of a model that a checkpoint does not fill, and every one it has no place for."""
+    wanted = (model.module if is_model_wrapper(model) else model).state_dict()
+    lines = []
+    for name, tensor in wanted.items():
+        if name not in state_dict:
+            lines.append(f'{name} is missing')
+        elif state_dict[name].shape != tensor.shape:
+            lines.append(f'{name} is {tuple(state_dict[name].shape)}, the model has {tuple(tensor.shape)}')
+    return lines + [f'{name} has no place in the model' for name in state_dict if name not in wanted]
+
+
+def require_fit(model: torch.nn.Module, checkpoint: dict, path: str | Path) -> None:
+    """Refuse a checkpoint of another model: MMEngine would load what fits and leave the rest random.
+
+    Raises:
+        ConfigError: If a single tensor is missing, left over or of another shape.
+    """
+    lines = misfits(model, checkpoint['state_dict'])
+    if lines:
+        more = f' and {len(lines) - 1} more' if len(lines) > 1 else ''
+        raise ConfigError(f'the checkpoint {path} is of another model than the config: {lines[0]}{more}.')

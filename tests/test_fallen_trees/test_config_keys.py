@@ -1,0 +1,65 @@
+import pytest
+from mmengine.config import Config
+
+from fallen_trees.config_keys import check_keys, merge_options
+from fallen_trees.errors import ConfigError
+
+UNKNOWN = [
+    pytest.param('optim_wrapper.optimizer.lrr', "'lr'", id='argument of an optimizer'),
+    pytest.param('train_cfg.max_iter', "'max_iters'", id='argument of a loop'),
+    pytest.param('modle.backbone.depth', "'model'", id='first part'),
+    pytest.param('model.panoptic_head.num_querys', "'num_queries'", id='argument of a head'),
+    pytest.param('train_dataloader.batchsize', "'batch_size'", id='loader, which names no class'),
+    pytest.param('model.test_cfg.max_per_img', "'max_per_image'", id='plain dict'),
+    pytest.param('custom_hooks.7.interval', 'list of 2', id='list index'),
+    pytest.param('randomness.sed', "'seed'", id='randomness'),
+]
+
+
+@pytest.mark.parametrize(('key', 'said'), UNKNOWN)
+def test_unknown_option_is_refused_with_the_nearest_key(demo_config, key, said):
+    before = demo_config.pretty_text
+    with pytest.raises(ConfigError, match=key) as caught:
+        merge_options(demo_config, {key: 1})
+    assert said in str(caught.value)
+    assert demo_config.pretty_text == before
+
+
+KNOWN = [
+    pytest.param('train_cfg.max_iters', 7, id='in the config'),
+    pytest.param('train_dataloader.dataset.data_root', 'x', id='argument of the class, not in the config'),
+    pytest.param('train_dataloader.pin_memory', True, id='argument of the loader'),
+    pytest.param('custom_hooks.1.interval', 3, id='inside a list'),
+    pytest.param('model.backbone.with_cp', True, id='argument of a base class'),
+    pytest.param('optim_wrapper.paramwise_cfg.custom_keys.neck', dict(lr_mult=0.5), id='free names'),
+    pytest.param('randomness.deterministic', True, id='argument of set_random_seed'),
+    pytest.param('work_dir', 'x', id="the runner's own"),
+]
+
+
+@pytest.mark.parametrize(('key', 'value'), KNOWN)
+def test_known_option_is_merged(demo_config, key, value):
+    merge_options(demo_config, {key: value})
+    node = demo_config
+    for part in key.split('.'):
+        node = node[int(part)] if part.isdigit() else node[part]
+    assert node == value
+
+
+def test_every_config_of_the_repository_passes(demo_config):
+    check_keys(demo_config)
+
+
+FILES = [
+    pytest.param('optim_wraper = dict()', 'optim_wrapper', id='top-level key'),
+    pytest.param("custom_hooks = [dict(type='CheckInvalidLossHook', intervall=3)]", 'interval', id='hook'),
+    pytest.param(
+        "train_cfg = dict(type='IterBasedTrainLoop', max_iters=1, val_intervall=3)", 'val_interval', id='loop'
+    ),
+]
+
+
+@pytest.mark.parametrize(('text', 'said'), FILES)
+def test_misspelt_key_in_a_file_is_refused(text, said):
+    with pytest.raises(ConfigError, match=f"'{said}' meant"):
+        check_keys(Config.fromstring(text, '.py'))

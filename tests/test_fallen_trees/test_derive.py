@@ -1,0 +1,97 @@
+import json
+import shutil
+
+import pytest
+from mmengine.config import Config
+
+from fallen_trees.derive import derive
+from fallen_trees.errors import ConfigError
+
+SPLITS = ('train', 'val', 'test')
+
+
+def test_classes_reach_everything_that_counts_them(demo_config, tiles):
+    notes = derive(demo_config, SPLITS)
+    names = [c['name'] for c in json.loads((tiles / 'annotations/instances_train.json').read_text())['categories']]
+    assert demo_config.metainfo.classes == tuple(names) == ('fallen_tree',)
+    assert len(demo_config.metainfo.palette) == 1
+    assert demo_config.model.panoptic_head.num_things_classes == 1
+    assert demo_config.model.panoptic_fusion_head.num_things_classes == 1
+    assert demo_config.model.panoptic_head.loss_cls.class_weight == [1.0, 0.1]
+    assert demo_config.val_dataloader.dataset.metainfo.classes == ('fallen_tree',)
+    assert any('fallen_tree' in note for note in notes)
+
+
+def test_evaluators_score_against_the_file_of_their_loader(demo_config, tiles):
+    derive(demo_config, SPLITS)
+    for split in ('val', 'test'):
+        assert demo_config[f'{split}_evaluator'].ann_file == str(tiles / f'annotations/instances_{split}.json')
+
+
+def test_image_size_reaches_every_pipeline(demo_config):
+    demo_config.image_size = (96, 64)
+    derive(demo_config, SPLITS)
+    pipeline = {t.type: t for t in demo_config.train_dataloader.dataset.pipeline}
+    assert pipeline['RandomResize'].scale == pipeline['RandomCrop'].crop_size == (96, 64)
+    for split in ('val', 'test'):
+        resize = next(t for t in demo_config[f'{split}_dataloader'].dataset.pipeline if t.type == 'Resize')
+        assert resize.scale == (96, 64)
+
+
+@pytest.mark.parametrize('max_iters', [10, 1000, 48000])
+def test_schedule_keeps_its_shape_in_runs_of_any_length(demo_config, max_iters):
+    demo_config.train_cfg.max_iters = max_iters
+    derive(demo_config, SPLITS)
+    warmup, steps = demo_config.param_scheduler
+    assert steps.end == max_iters
+    assert steps.milestones == [max_iters * 7 // 10, max_iters * 9 // 10]
+    assert 1 <= warmup.end <= max_iters / 10
+    assert warmup.end < steps.milestones[0]
+
+
+def test_stated_values_stay(demo_config):
+    demo_config.param_scheduler[1].milestones = [3]
+    demo_config.model.panoptic_head.loss_cls.class_weight = [2.0, 0.5]
+    derive(demo_config, SPLITS)
+    assert demo_config.param_scheduler[1].milestones == [3]
+    assert demo_config.model.panoptic_head.loss_cls.class_weight == [2.0, 0.5]
+
+
+def test_detections_per_image_follow_the_queries(demo_config):
+    demo_config.model.panoptic_head.num_queries = 33
+    derive(demo_config, SPLITS)
+    assert demo_config.model.test_cfg.max_per_image == 33
+
+
+def test_more_detections_than_queries_can_give_are_refused(demo_config):
+    demo_config.model.test_cfg.max_per_image = 51
+    with pytest.raises(ConfigError, match='50 queries x 1 classes'):
+        derive(demo_config, SPLITS)
+
+
+def test_only_the_files_of_the_loaders_that_run_are_read(demo_config, tiles, tmp_path):
+    shutil.copytree(tiles, tmp_path / 'data')
+    shutil.rmtree(tmp_path / 'data/images/train')
+    demo_config.data_root = str(tmp_path / 'data')
+    derive(demo_config, ('test',))
+    with pytest.raises(ConfigError, match='images'):
+        derive(demo_config, ('train',))
+
+
+def test_classes_of_a_checkpoint_are_held_against_the_data(demo_config):
+    with pytest.raises(ConfigError, match="'log' is no category"):
+        derive(demo_config, ('test',), classes=('log',))
+
+
+def test_classes_in_the_config_are_taken(demo_config):
+    demo_config.metainfo.classes = ('fallen_treee',)
+    with pytest.raises(ConfigError, match="'fallen_tree' meant"):
+        derive(demo_config, SPLITS)
+
+
+def test_the_derived_config_survives_being_dumped(demo_config, tmp_path):
+    derive(demo_config, SPLITS)
+    demo_config.dump(tmp_path / 'dumped.py')
+    again = Config.fromfile(tmp_path / 'dumped.py')
+    assert again.model == demo_config.model
+    assert again.train_dataloader == demo_config.train_dataloader

@@ -1,0 +1,80 @@
+import socket
+
+import pytest
+import torch
+
+from fallen_trees import start_weights
+from fallen_trees.errors import ConfigError, EnvironmentFailure
+from fallen_trees.start_weights import misfits, read_checkpoint, require_fit, settle_start_weights
+
+
+@pytest.fixture
+def closed_port():
+    with socket.socket() as server:
+        server.bind(('127.0.0.1', 0))
+        return server.getsockname()[1]
+
+
+def test_weights_that_cannot_be_fetched_say_how_to_go_on_without(demo_config, closed_port, tmp_path, monkeypatch):
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path))
+    demo_config.load_from = f'http://127.0.0.1:{closed_port}/m2f-0123abcd.pth'
+    with pytest.raises(EnvironmentFailure, match='load_from=None') as caught:
+        settle_start_weights(demo_config)
+    assert str(tmp_path) in str(caught.value)
+    assert not list(tmp_path.rglob('*.pth'))
+
+
+def test_a_full_checkpoint_makes_the_backbones_weights_needless(demo_config, tmp_path):
+    (tmp_path / 'x.pth').touch()
+    demo_config.load_from = str(tmp_path / 'x.pth')
+    demo_config.model.backbone.init_cfg = dict(type='Pretrained', checkpoint='http://127.0.0.1:1/never.pth')
+    notes = settle_start_weights(demo_config)
+    assert demo_config.model.backbone.init_cfg is None
+    assert 'x.pth' in notes[0]
+
+
+def test_a_missing_local_file_is_the_users_mistake(demo_config):
+    demo_config.model.backbone.init_cfg = dict(type='Pretrained', checkpoint='nowhere/r18.pth')
+    with pytest.raises(ConfigError, match='nowhere/r18.pth'):
+        settle_start_weights(demo_config)
+
+
+def test_a_start_from_nothing_is_said(demo_config):
+    assert 'random' in settle_start_weights(demo_config)[0]
+
+
+def test_addresses_become_cached_files(demo_config, tmp_path, monkeypatch):
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path))
+    cached = tmp_path / 'hub/checkpoints/r18-0123abcd.pth'
+    cached.parent.mkdir(parents=True)
+    cached.touch()
+    assert start_weights._local_file('https://example.org/a/r18-0123abcd.pth') == cached
+
+
+def test_every_kind_of_misfit_is_named():
+    model = torch.nn.Linear(2, 3)
+    assert misfits(model, model.state_dict()) == []
+    lines = misfits(model, {'weight': torch.zeros(4, 2), 'other': torch.zeros(1)})
+    assert lines == [
+        'weight is (4, 2), the model has (3, 2)',
+        'bias is missing',
+        'other has no place in the model',
+    ]
+    with pytest.raises(ConfigError, match='weight is .* and 2 more'):
+        require_fit(model, {'state_dict': {'weight': torch.zeros(4, 2), 'other': torch.zeros(1)}}, 'x.pth')
+
+
+def test_damaged_checkpoints_are_one_line(tmp_path):
+    file = tmp_path / 'x.pth'
+    torch.save(dict(state_dict=torch.nn.Linear(2, 3).state_dict()), file)
+    assert read_checkpoint(file)['meta'] == {}
+    whole = file.read_bytes()
+    for content in (b'', whole[: len(whole) // 2], b'not a checkpoint'):
+        file.write_bytes(content)
+        with pytest.raises(ConfigError, match='cannot be read'):
+            read_checkpoint(file)
+    torch.save([1, 2], file)
+    with pytest.raises(ConfigError, match='state_dict'):
+        read_checkpoint(file)
+    with pytest.raises(ConfigError, match='does not exist'):
+        read_checkpoint(tmp_path / 'y.pth')

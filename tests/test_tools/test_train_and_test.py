@@ -1,0 +1,168 @@
+"""The real commands, as a user starts them."""
+
+import json
+import os
+import pickle
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_training_leaves_what_users_look_for(trained):
+    assert (trained / 'last_checkpoint').read_text().endswith('iter_4.pth')
+    assert list(trained.glob('best_coco_segm_mAP_iter_4.pth'))
+    assert list(trained.glob('*/vis_data/events.out.tfevents.*'))
+    config = (trained / 'tiny.py').read_text()
+    assert "classes=(\n        'fallen_tree'" in config or "'fallen_tree'" in config
+
+
+def test_testing_writes_metrics_pictures_and_predictions(trained, tiny_config, run_tool, tmp_path, tiles):
+    args = ['--work-dir', tmp_path, '--show-dir', tmp_path / 'vis', '--out', tmp_path / 'predictions.pkl']
+    done = run_tool('test.py', tiny_config, trained / 'iter_4.pth', *args)
+    assert done.returncode == 0, done.stderr
+    metrics = json.loads((tmp_path / 'metrics.json').read_text())
+    assert {'coco/bbox_mAP', 'coco/segm_mAP', 'coco/segm_mAP_50'} <= set(metrics)
+    names = {
+        image['file_name'] for image in json.loads((tiles / 'annotations/instances_test.json').read_text())['images']
+    }
+    assert {file.name for file in (tmp_path / 'vis').iterdir()} == names
+    picture = cv2.imread(str(tmp_path / 'vis' / min(names)))
+    assert picture.shape == (128, 256, 3)  # truth beside prediction
+    predictions = pickle.loads((tmp_path / 'predictions.pkl').read_bytes())
+    assert len(predictions) == len(names)
+
+
+def test_resume_goes_on_from_the_latest_checkpoint(trained, tiny_config, run_tool, tmp_path):
+    cut = run_tool('train.py', tiny_config, '--work-dir', tmp_path, '--cfg-options', 'train_cfg.max_iters=2')
+    assert cut.returncode == 0, cut.stderr
+    done = run_tool('train.py', tiny_config, '--work-dir', tmp_path, '--resume')
+    assert done.returncode == 0, done.stderr
+    log = done.stdout + done.stderr
+    assert 'resumed epoch: 0, iter: 2' in log
+    assert re.findall(r'Iter\(train\) \[(\d)/4\]', log) == ['3', '4']
+
+
+def test_resume_without_a_checkpoint_says_so(tiny_config, run_tool, tmp_path):
+    done = run_tool(
+        'train.py', tiny_config, '--work-dir', tmp_path, '--resume', '--cfg-options', 'train_cfg.max_iters=1'
+    )
+    assert done.returncode == 0, done.stderr
+    assert 'no checkpoint' in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize('signum', [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_and_resume_goes_on(tiny_config, tmp_path, signum):
+    options = [
+        '--work-dir',
+        str(tmp_path),
+        '--cfg-options',
+        'train_cfg.max_iters=1000',
+        'train_dataloader.num_workers=2',
+    ]
+    command = [sys.executable, str(ROOT / 'tools/train.py'), str(tiny_config), *options]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+    for line in process.stdout:
+        if 'Iter(train)' in line:
+            break
+    # To the whole group, as a terminal's Ctrl-C: data-loader workers get it too.
+    os.killpg(process.pid, signum)
+    log = process.communicate(timeout=60)[0]
+    assert process.returncode == 128 + signum, log
+    checkpoint = Path((tmp_path / 'last_checkpoint').read_text())
+    stopped_at = int(checkpoint.stem.removeprefix('iter_'))
+    assert f'after iteration {stopped_at}' in log
+    torch.load(checkpoint, weights_only=False)
+
+
+def test_dist_train_with_two_processes(trained, tiny_config, run_tool, tmp_path):
+    """Loss falls, both ranks end with the same weights, and no sample of a round is seen by both."""
+    config = tmp_path / 'two.py'
+    config.write_text(
+        f"""
+_base_ = ['{tiny_config}']
+custom_imports = dict(imports=['fallen_trees', 'rank_witness'])
+custom_hooks = [dict(type='RankWitness')]
+val_cfg = None
+val_dataloader = None
+val_evaluator = None
+train_cfg = dict(max_iters=30)
+train_dataloader = dict(num_workers=1)
+"""
+    )
+    started = time.time()
+    done = run_tool(
+        'dist_train.sh', config, 2, '--work-dir', tmp_path / 'run', PYTHONPATH=str(Path(__file__).parent)
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert time.time() > started
+    one, two = (json.loads((tmp_path / f'run/rank_{rank}.json').read_text()) for rank in (0, 1))
+    assert one['weights'] == two['weights'] != one['weights_at_start']
+    assert one['weights_at_start'] == two['weights_at_start']
+    size = one['dataset_size']
+    rounds = len(one['seen']) // ((size + 1) // 2)
+    assert rounds >= 2
+    together = [i for pair in zip(one['seen'], two['seen'], strict=True) for i in pair]
+    for number in range(rounds - 1):
+        assert len(set(together[number * size : (number + 1) * size])) == size
+    assert sum(one['losses'][-5:]) < 0.8 * sum(one['losses'][:5])
+
+
+def test_dist_test_scores_like_one_process(trained, tiny_config, run_tool, tmp_path):
+    checkpoint = trained / 'iter_4.pth'
+    one = run_tool('test.py', tiny_config, checkpoint, '--work-dir', tmp_path / 'one')
+    two = run_tool('dist_test.sh', tiny_config, checkpoint, 2, '--work-dir', tmp_path / 'two')
+    assert one.returncode == two.returncode == 0, two.stderr[-3000:]
+    assert (tmp_path / 'one/metrics.json').read_text() == (tmp_path / 'two/metrics.json').read_text()
+
+
+BAD = [
+    pytest.param('train.py', ['{nowhere}.py'], 2, 'does not exist', id='no config'),
+    pytest.param('train.py', ['{broken}'], 2, 'line 1', id='config with a syntax error'),
+    pytest.param('train.py', ['{config}', '--cfg-options', 'optim_wrapper.optimizer.lrr=1'], 2, "'lr'", id='typo'),
+    pytest.param('train.py', ['{config}', '--cfg-options', 'data_root=/nowhere'], 2, 'data_prep tile', id='no data'),
+    pytest.param('train.py', ['{config}', '--resume', '{nowhere}.pth'], 2, 'does not exist', id='no checkpoint to resume'),
+    pytest.param('train.py', ['{config}', '--amp'], 2, 'CUDA', id='amp on the CPU', marks=pytest.mark.skipif(
+        torch.cuda.is_available(), reason='there is a CUDA device')),
+    pytest.param('train.py', ['{config}', '--cfg-options', 'load_from=http://127.0.0.1:9/m2f.pth'], 3, 'load_from=None',
+                 id='weights that cannot be fetched'),
+    pytest.param('train.py', ['{config}', '--cfg-options', 'model.backbone.type=ResNot'], 2, 'ResNot', id='no such class'),
+    pytest.param('train.py', ['{config}', '--resume', '{checkpoint}', '--cfg-options', 'model.panoptic_head.num_queries=9'],
+                 2, 'query', id='resume with another model'),
+    pytest.param('test.py', ['{config}', '{nowhere}.pth'], 2, 'does not exist', id='no checkpoint'),
+    pytest.param('test.py', ['{config}', '{broken}'], 2, 'cannot be read', id='no such checkpoint format'),
+    pytest.param('test.py', ['{config}', '{checkpoint}', '--cfg-options', 'model.panoptic_head.num_queries=9'], 2,
+                 'query', id='checkpoint of another shape'),
+    pytest.param('test.py', ['{config}', '{checkpoint}', '--out', 'x.json'], 2, '.pkl', id='wrong suffix of --out'),
+    pytest.param('test.py', ['{config}', '{checkpoint}', '--tta'], 2, 'masks', id='tta'),
+    pytest.param('dist_train.sh', ['{config}'], 2, 'usage', id='no number of processes'),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(('tool', 'args', 'code', 'said'), BAD)
+def test_bad_input_is_one_line(trained, tiny_config, run_tool, tmp_path, tool, args, code, said):
+    (tmp_path / 'broken.py').write_text('model = dict(\n')
+    places = dict(
+        nowhere=tmp_path / 'nowhere',
+        broken=tmp_path / 'broken.py',
+        config=tiny_config,
+        checkpoint=trained / 'iter_4.pth',
+    )
+    work_dir = ['--work-dir', str(tmp_path / 'run')] if tool.endswith('.py') else []
+    done = run_tool(tool, *[arg.format(**places) for arg in args], *work_dir)
+    assert done.returncode == code, done.stderr
+    assert 'Traceback' not in done.stderr
+    last = done.stderr.strip().splitlines()[-1]
+    assert said in last, last
+    assert tool.endswith('.sh') or last.startswith('error: ')
+    assert not list((tmp_path / 'run').rglob('*.pth'))

@@ -1,0 +1,77 @@
+"""Test a model: `python tools/test.py CONFIG CHECKPOINT`, with MMDetection's flags.
+
+Prints COCO's box and mask figures and writes them to `metrics.json` in the work dir.
+"""
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+
+# Before torch starts its threads: see fallen_trees.cpu.
+os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
+
+from mmdet.engine.hooks.utils import trigger_visualization_hook
+from mmdet.evaluation import DumpDetResults
+from mmengine.dist import is_main_process
+
+from data_prep.atomic import atomic_write
+from fallen_trees.cpu import join_gloo_group, keep_freed_memory
+from fallen_trees.derive import derive
+from fallen_trees.errors import ConfigError, one_line_errors
+from fallen_trees.launch import add_common_flags, build_runner, load_config
+from fallen_trees.start_weights import read_checkpoint, require_fit
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Parse MMDetection's test flags."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('--out', help='write the predictions to this pickle file')
+    parser.add_argument('--show', action='store_true', help='show each picture in a window')
+    parser.add_argument('--show-dir', help='write a picture of each tile, truth beside prediction, to this folder')
+    parser.add_argument('--wait-time', type=float, default=2, help='seconds between two pictures of --show')
+    parser.add_argument('--tta', action='store_true', help='test-time augmentation (boxes only in MMDetection)')
+    add_common_flags(parser)
+    return parser.parse_args(argv)
+
+
+def check_flags(args: argparse.Namespace) -> None:
+    """Refuse what cannot work before anything is loaded."""
+    if args.out and not args.out.endswith(('.pkl', '.pickle')):
+        raise ConfigError(f'--out must end in .pkl or .pickle; got {args.out}.')
+    if args.tta:
+        raise ConfigError('--tta: MMDetection merges boxes only, and these models predict masks; leave it away.')
+    if args.show_dir:
+        # Absolute, or MMDetection would put it under a dated folder, once more for every picture.
+        args.show_dir = str(Path(args.show_dir).resolve())
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; returns the exit code."""
+    args = parse_args(argv)
+    with one_line_errors():
+        check_flags(args)
+        notes = [keep_freed_memory()]
+        cfg = load_config(args)
+        checkpoint = read_checkpoint(args.checkpoint)
+        notes += derive(cfg, ('test',), checkpoint['meta'].get('dataset_meta', {}).get('classes'))
+        cfg.load_from, cfg.resume = args.checkpoint, False
+        if args.show or args.show_dir:
+            cfg = trigger_visualization_hook(cfg, args)
+        notes.append(join_gloo_group(cfg))
+        runner = build_runner(cfg, notes)
+        require_fit(runner.model, checkpoint, args.checkpoint)
+        if args.out:
+            runner.test_evaluator.metrics.append(DumpDetResults(out_file_path=args.out))
+        metrics = runner.test()
+        if is_main_process():
+            with atomic_write(Path(cfg.work_dir, 'metrics.json')) as file:
+                json.dump(metrics, file, indent=1)
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
