@@ -75,8 +75,8 @@ def require_classes(classes: tuple[str, ...], coco: dict, ann_file: Path) -> Non
     in_file_order = tuple(name for name in names if name in classes)
     if in_file_order != tuple(classes):
         raise ConfigError(
-            f'{ann_file} orders the classes {in_file_order}, this run {tuple(classes)}; MMDetection numbers them by the '
-            'order in the file, so all files and the config must agree.'
+            f'{ann_file} orders the classes {in_file_order}, this run {tuple(classes)}; MMDetection numbers them '
+            'by the order in the file, so all files and the config must agree.'
         )
     if not coco['images']:
         raise ConfigError(f'{ann_file} lists no image, so nothing can be learnt or measured on it.')

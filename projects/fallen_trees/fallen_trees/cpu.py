@@ -1,6 +1,6 @@
 """What a run on the CPU needs that MMEngine does not do: memory that is kept, and a process group without CUDA.
 
-The third thing has to be done before torch is imported, so the tools do it in their first lines: OMP_WAIT_POLICY=PASSIVE.
+The third thing has to be done before torch is imported, so the tools do it first of all: OMP_WAIT_POLICY=PASSIVE.
 By default OpenMP's threads wait for each other by spinning. With one core fewer than threads, because something else
 runs too, each of the thousands of barriers in a training step then costs a time slice: two processes on two cores were
 five to ten times slower, not two. Waiting passively cost nothing measurable on an idle machine.
