@@ -19,7 +19,7 @@ rm -rf "$out"
 say "drawing $scenes scenes"
 "$python" -m data_prep synth --out "$out/scenes" --scenes "$scenes" --seed 0
 say 'cutting tiles'
-"$python" -m data_prep tile "$out/scenes" --out "$out/data" --tile-size 256 --overlap 0.25 --split 0.66,0.17,0.17
+"$python" -m data_prep tile "$out/scenes" --out "$out/data" --tile-size 256 --overlap 0.25 --split 0.66,0.17,0.17 || (($? == 1))
 say 'training'
 "$python" "$root/tools/train.py" "$config" --work-dir "$out" --cfg-options data_root="$out/data" "${options[@]}"
 say 'testing on a scene never seen'

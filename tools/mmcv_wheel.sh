@@ -37,10 +37,9 @@ else
 fi
 jobs=$(nproc) memory=$(awk '/MemAvailable/ {print int($2 / 2e6)}' /proc/meminfo)  # one compiler takes up to 2 GB
 export MAX_JOBS=${MAX_JOBS:-$((memory < 1 ? 1 : memory < jobs ? memory : jobs))}
-export CFLAGS="${CFLAGS:-} -g0"  # debug information is half of the work, and nearly all of the wheel
 ln -sf "$(dirname "$(realpath "$0")")/joined_cxx.sh" "$work/c++"  # CXX is split at spaces, which a path may hold
 
-REAL_CXX=${compiler[*]} CXX=$work/c++ build || build  # joined 45 s on two cores, file by file ten minutes
+REAL_CXX=${compiler[*]} CXX=$work/c++ build || build  # joined 45 s on two cores, file by file 20 minutes
 wheel=$(echo "$work"/wheel/*.whl)
 has_operators "$wheel"
 mkdir -p "$folder"

@@ -16,7 +16,7 @@ from fallen_trees.derive import derive
 from fallen_trees.errors import ConfigError, one_line_errors
 from fallen_trees.interrupt_hook import InterruptHook
 from fallen_trees.launch import add_common_flags, build_runner, load_config
-from fallen_trees.start_weights import read_checkpoint, require_fit, settle_start_weights
+from fallen_trees.start_weights import describe_start, read_checkpoint, require_fit, settle_start_weights
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -71,6 +71,8 @@ def main(argv: list[str] | None = None) -> int:
         if resumed is not None:
             require_fit(runner.model, resumed, checkpoint)
             del resumed
+        elif cfg.load_from:
+            runner.logger.info(describe_start(runner.model, cfg.load_from))
         runner.train()
     stopped_by = next((hook.signum for hook in runner.hooks if isinstance(hook, InterruptHook)), None)
     return 128 + stopped_by if stopped_by else 0

@@ -5,7 +5,7 @@ import torch
 
 from fallen_trees import start_weights
 from fallen_trees.errors import ConfigError, EnvironmentFailure
-from fallen_trees.start_weights import misfits, read_checkpoint, require_fit, settle_start_weights
+from fallen_trees.start_weights import describe_start, misfits, read_checkpoint, require_fit, settle_start_weights
 
 
 @pytest.fixture
@@ -78,3 +78,13 @@ def test_damaged_checkpoints_are_one_line(tmp_path):
         read_checkpoint(file)
     with pytest.raises(ConfigError, match='does not exist'):
         read_checkpoint(tmp_path / 'y.pth')
+
+
+def test_how_much_the_start_weights_fill_is_said(tmp_path):
+    model = torch.nn.Linear(2, 3)
+    file = tmp_path / 'x.pth'
+    torch.save(dict(state_dict=dict(weight=torch.zeros(3, 2), bias=torch.zeros(81))), file)
+    assert describe_start(model, file) == 'Start weights fill 1 of 2 tensors; random: bias.'
+    torch.save(dict(state_dict=dict(other=torch.zeros(1))), file)
+    with pytest.raises(ConfigError, match='fit no tensor'):
+        describe_start(model, file)

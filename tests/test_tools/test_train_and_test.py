@@ -35,7 +35,7 @@ def test_testing_writes_metrics_pictures_and_predictions(trained, tiny_config, r
     }
     assert {file.name for file in (tmp_path / 'vis').iterdir()} == names
     picture = cv2.imread(str(tmp_path / 'vis' / min(names)))
-    assert picture.shape == (128, 256, 3)  # truth beside prediction
+    assert picture.shape == (540, 1544, 3)  # image, truth, prediction: 128 px tiles enlarged four times, and captions
     predictions = pickle.loads((tmp_path / 'predictions.pkl').read_bytes())
     assert len(predictions) == len(names)
 

@@ -4,6 +4,7 @@ Importing the package registers them; configs do that through `custom_imports`.
 """
 
 from fallen_trees.interrupt_hook import InterruptHook
+from fallen_trees.panel_visualizer import PanelVisualizer
 from fallen_trees.random_rot90 import RandomRot90
 
-__all__ = ['InterruptHook', 'RandomRot90']
+__all__ = ['InterruptHook', 'PanelVisualizer', 'RandomRot90']

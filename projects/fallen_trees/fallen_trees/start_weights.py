@@ -118,6 +118,23 @@ def misfits(model: torch.nn.Module, state_dict: Mapping[str, torch.Tensor]) -> l
     return lines + [f'{name} has no place in the model' for name in state_dict if name not in wanted]
 
 
+def describe_start(model: torch.nn.Module, path: str | Path) -> str:
+    """Say how much of a model its start weights fill; MMEngine prints what does not fit, but not how much does.
+
+    Raises:
+        ConfigError: If the file cannot be read, or fits nothing.
+    """
+    state_dict = read_checkpoint(path)['state_dict']
+    wanted = (model.module if is_model_wrapper(model) else model).state_dict()
+    empty = [
+        name for name, tensor in wanted.items() if name not in state_dict or state_dict[name].shape != tensor.shape
+    ]
+    if len(empty) == len(wanted):
+        raise ConfigError(f'the start weights {path} fit no tensor of the model. {WITHOUT}')
+    names = ', '.join(empty[:4]) + (f' and {len(empty) - 4} more' if len(empty) > 4 else '')
+    return f'Start weights fill {len(wanted) - len(empty)} of {len(wanted)} tensors; random: {names or "none"}.'
+
+
 def require_fit(model: torch.nn.Module, checkpoint: dict, path: str | Path) -> None:
     """Refuse a checkpoint of another model: MMEngine would load what fits and leave the rest random.
 
