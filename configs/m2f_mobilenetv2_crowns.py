@@ -3,6 +3,9 @@
     python -m data_prep tile SCENE.tif --labels CROWNS.gpkg --out data/crowns --tile-size 128 --overlap 0.5 \
         --split-by blocks --split 0.57,0.10,0.33
     python tools/train.py configs/m2f_mobilenetv2_crowns.py --cfg-options model.backbone.init_cfg.checkpoint=FILE
+
+Measured on 33 % of the scene, never seen: segm AP50 0.431, AP 0.161 after 800 iterations, 19 minutes on two busy cores
+(untrained 0.000); see docs/results.md.
 """
 
 _base_ = [
@@ -30,7 +33,7 @@ model = dict(
     panoptic_head=dict(in_channels=[24, 32, 96, 320], num_queries=80),
 )
 
-train_cfg = dict(max_iters=1200, val_interval=200)
+train_cfg = dict(max_iters=800, val_interval=200)
 lr_warmup_updates = 50
 optim_wrapper = dict(accumulative_counts=1, optimizer=dict(lr=4e-4))
 default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=200))
