@@ -97,7 +97,8 @@ install_packages() { # with the stack when that is lacking
     upstream=$(pip list --format=freeze | grep -E '^(mmcv|mmcv-full|mmcv-lite|mmengine|mmdet)=' | xargs || true)
     [[ -z $upstream ]] || fail "$python has $upstream, whose import names our stack shares: use another environment"
     mmcv=$(sed -n 's/^\(onedl-mmcv==[^ ]*\).*/\1/p' "$root/requirements/train.txt")
-    wheels=$cache/wheels/$key-${mmcv/==/-}
+    # With a checksum of how it is built: a wheel from before a change there is not taken again.
+    wheels=$cache/wheels/$key-${mmcv/==/-}-$(cat "$root"/tools/{mmcv_wheel,joined_cxx}.sh | cksum | cut -d ' ' -f 1)
     step "$mmcv with operators for $operators" \
       bash "$root/tools/mmcv_wheel.sh" "$python" "$mmcv" "$operators" "$wheels" "$work"
     step 'removing the onedl-mmcv that is there, if any' pip uninstall --yes onedl-mmcv
