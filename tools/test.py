@@ -17,6 +17,7 @@ from mmdet.evaluation import DumpDetResults
 from mmengine.dist import is_main_process
 
 from data_prep.atomic import atomic_write
+from fallen_trees.coco_f1_metric import use_chosen_threshold
 from fallen_trees.cpu import join_gloo_group, keep_freed_memory
 from fallen_trees.derive import derive
 from fallen_trees.errors import ConfigError, one_line_errors
@@ -58,6 +59,7 @@ def main(argv: list[str] | None = None) -> int:
         cfg = load_config(args)
         checkpoint = read_checkpoint(args.checkpoint)
         notes += derive(cfg, ('test',), checkpoint['meta'].get('dataset_meta', {}).get('classes'))
+        notes.append(use_chosen_threshold(cfg, checkpoint))
         cfg.load_from, cfg.resume = args.checkpoint, False
         if args.show or args.show_dir:
             cfg = trigger_visualization_hook(cfg, args)

@@ -82,5 +82,5 @@ test_dataloader = dict(
     ),
 )
 
-val_evaluator = dict(type='CocoMetric', ann_file=None, metric=['bbox', 'segm'], backend_args=backend_args)
-test_evaluator = dict(type='CocoMetric', ann_file=None, metric=['bbox', 'segm'], backend_args=backend_args)
+val_evaluator = dict(type='CocoF1Metric', ann_file=None, metric=['bbox', 'segm'], backend_args=backend_args)
+test_evaluator = dict(type='CocoF1Metric', ann_file=None, metric=['bbox', 'segm'], backend_args=backend_args)

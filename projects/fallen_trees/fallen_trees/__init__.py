@@ -3,8 +3,9 @@
 Importing the package registers them; configs do that through `custom_imports`.
 """
 
+from fallen_trees.coco_f1_metric import CocoF1Metric
 from fallen_trees.interrupt_hook import InterruptHook
 from fallen_trees.panel_visualizer import PanelVisualizer
 from fallen_trees.random_rot90 import RandomRot90
 
-__all__ = ['InterruptHook', 'PanelVisualizer', 'RandomRot90']
+__all__ = ['CocoF1Metric', 'InterruptHook', 'PanelVisualizer', 'RandomRot90']
