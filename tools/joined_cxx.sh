@@ -60,6 +60,11 @@ joined=$object.joined.cpp
   done
 } > "$joined"
 if ! compile "$joined" "$object" 2> "$object.joined.log"; then
+  # No disk or memory left is no reason to try twenty times more.
+  if ! grep -E ':[0-9]+:[0-9]+: (fatal )?error: ' "$object.joined.log" | grep -qv 'No space left'; then
+    cat "$object.joined.log" >&2
+    exit 1
+  fi
   echo "joined_cxx: the group of $(basename "$leader") does not compile joined, it follows file by file:" >&2
   head -n 5 "$object.joined.log" >&2
   parts=()

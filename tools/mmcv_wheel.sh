@@ -27,6 +27,7 @@ done
 read -ra compiler <<< "${CXX:-c++}"
 type "${compiler[0]}" &> /dev/null || needs "a C++ compiler: on Debian and Ubuntu 'apt-get install g++'"
 include=$("$python" -c 'import sysconfig; print(sysconfig.get_paths()["include"])')
+(($(df -Pk "$work" | awk 'END {print $4}') > 300000)) || needs "300 MB free in TMPDIR (${TMPDIR:-/tmp})"
 [[ -e $include/Python.h ]] || needs "$include/Python.h: on Debian and Ubuntu 'apt-get install python3-dev'"
 
 if [[ $operators == cpu ]]; then

@@ -10,7 +10,6 @@
 # CUDA operators are built when torch has CUDA, its nvcc is there, and so is a card or TORCH_CUDA_ARCH_LIST.
 # CXX, MAX_JOBS and pip's own variables work as ever.
 set -Eeuo pipefail
-set -m  # every step is a process group of its own: stopping this script stops its compilers too
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/fallen-trees
@@ -35,10 +34,12 @@ compiled() { # ' (12 of 78 files)' while operators are compiled
 step() { # TITLE COMMAND...: its output goes to the log; a line every 10 s says that it is alive
   local ticks=0 status=0
   say "$1"
+  set -m  # a process group of its own: stopping this script stops the compilers too
   "${@:2}" >> "$log" 2>&1 < /dev/null &
   job=$!
+  set +m
   while kill -0 "$job" 2> /dev/null; do
-    sleep 0.2
+    sleep 0.2 || true
     ((++ticks % 50)) || say "  ... still at it$(compiled)"
   done
   wait "$job" || status=$?
@@ -64,7 +65,7 @@ supported() { "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3
 make_venv() {
   local base
   for base in python3 python3.12 python3.11 ''; do supported "$base" && break; done
-  [[ $base ]] || fail "needs Python 3.11 or 3.12, python3 is '$(python3 -V 2>&1 || true)': install one of them or activate one"
+  [[ $base ]] || fail "needs Python 3.11 or 3.12, python3 is '$(python3 -V 2>&1 || true)': install or activate one"
   step "new environment in .venv ($("$base" -V))" "$base" -m venv --clear "$root/.venv"
 }
 
@@ -107,7 +108,7 @@ install_packages() { # with the stack when that is lacking
   step 'packages' pip install --no-build-isolation "${files[@]}"
   if ! "$python" -c 'import cv2' 2>> "$log"; then
     version=$("$python" -c 'from importlib.metadata import version; print(version("opencv-python"))')
-    step 'opencv lacks a system library (libGL.so.1): removing it' pip uninstall --yes opencv-python opencv-python-headless
+    step 'opencv lacks system libraries (libGL): removing it' pip uninstall --yes opencv-python opencv-python-headless
     step 'opencv-python-headless' pip install --no-deps "opencv-python-headless==$version"
   fi
   step 'our own packages, in place' pip install --no-deps --no-build-isolation -e "$root"
