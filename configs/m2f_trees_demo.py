@@ -14,7 +14,7 @@ data_root = 'data/demo/'
 image_size = (256, 256)
 train_dataloader = dict(batch_size=4)
 
-train_cfg = dict(max_iters=400, val_interval=100)
+train_cfg = dict(max_iters=700, val_interval=100)
 lr_warmup_updates = 40
 optim_wrapper = dict(
     accumulative_counts=1,

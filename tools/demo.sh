@@ -5,9 +5,9 @@
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 out=$root/work_dirs/demo config=$root/configs/m2f_trees_demo.py
-scenes=6 size=2048 options=()
+scenes=6 size=1536 trees=14-22 options=()
 case ${1:-} in
-  --quick) scenes=3 size=512 options=(train_cfg.max_iters=20 train_cfg.val_interval=20 image_size=128,128) ;;
+  --quick) scenes=3 size=512 trees=5-8 options=(train_cfg.max_iters=20 train_cfg.val_interval=20 image_size=128,128) ;;
   '') ;;
   *) sed -n '2s/^# //p' "$0" >&2; exit 2 ;;
 esac
@@ -17,7 +17,8 @@ say() { printf '\n[%4d s] %s\n' "$SECONDS" "$*"; }
 rm -rf "$out"
 
 say "drawing $scenes scenes"
-"$python" -m data_prep synth --out "$out/scenes" --scenes "$scenes" --size "$size" --seed 0
+"$python" -m data_prep synth --out "$out/scenes" --scenes "$scenes" --size "$size" --trees "$trees" \
+  --difficulty easy --seed 0
 say 'cutting tiles'
 # A 256 px tile shows most trunks in part, and what is not labelled would be learnt as ground: keep parts from 10 % on.
 "$python" -m data_prep tile "$out/scenes" --out "$out/data" --tile-size 256 --overlap 0.25 --min-visible 0.1 \
