@@ -12,9 +12,21 @@ _base_ = [
 
 data_root = 'data/demo/'
 image_size = (256, 256)
-train_dataloader = dict(batch_size=4)
+# Four scenes have four casts of colour and light; the fifth has another.
+train_pipeline = [
+    dict(type='LoadImageFromFile', to_float32=True),
+    dict(type='LoadAnnotations', with_bbox=True, with_mask=True),
+    dict(type='PhotoMetricDistortion', swap_channels=False),
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='RandomRot90'),
+    dict(type='RandomResize', scale=None, ratio_range=(0.6, 1.6), resize_type='Resize', keep_ratio=True),
+    dict(type='RandomCrop', crop_size=None, crop_type='absolute', recompute_bbox=True, allow_negative_crop=True),
+    dict(type='FilterAnnotations', min_gt_bbox_wh=(1, 1), min_gt_mask_area=16, by_mask=True, keep_empty=False),
+    dict(type='PackDetInputs'),
+]
+train_dataloader = dict(batch_size=4, dataset=dict(pipeline=train_pipeline))
 
-train_cfg = dict(max_iters=700, val_interval=100)
+train_cfg = dict(max_iters=900, val_interval=100)
 lr_warmup_updates = 40
 optim_wrapper = dict(
     accumulative_counts=1,

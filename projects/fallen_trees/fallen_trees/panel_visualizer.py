@@ -60,7 +60,7 @@ class PanelVisualizer(DetLocalVisualizer):
         if draw_pred and data_sample is not None and 'pred_instances' in data_sample:
             found = data_sample.pred_instances
             masks = list(_masks(found[found.scores >= pred_score_thr].cpu()))
-            caption = f'prediction: {len(masks)} (score >= {pred_score_thr:g})'
+            caption = f'prediction: {len(masks)} (score >= {pred_score_thr:.2f})'
             panels.append(draw_panel(image, masks, caption, zoom))
         picture = np.hstack([np.pad(panel, ((0, 0), (0, GAP), (0, 0))) for panel in panels])[:, :-GAP]
         self.set_image(picture)
