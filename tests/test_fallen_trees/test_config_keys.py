@@ -47,10 +47,6 @@ def test_known_option_is_merged(demo_config, key, value):
     assert node == value
 
 
-def test_every_config_of_the_repository_passes(demo_config):
-    check_keys(demo_config)
-
-
 FILES = [
     pytest.param('optim_wraper = dict()', 'optim_wrapper', id='top-level key'),
     pytest.param("custom_hooks = [dict(type='CheckInvalidLossHook', intervall=3)]", 'interval', id='hook'),
