@@ -76,7 +76,7 @@ def lay_out(
         low, high = np.array(tree.outline.bounds)[[1, 3]] + np.array([-1, 1]) * (1.4 * px_per_m + 6 + 2 * tree.lift_px)
         make = lambda r, tree=tree, number=number: paint_tree(r, tree, number, sun, wood, px_per_m)  # noqa: E731
         layout.fallen.append(Item(low, high, make))
-    _strew(rng, layout, size, px_per_m, pockets, level, sun)
+    _strew(rng, layout, size, px_per_m, level, sun)
     _stand(rng, layout, size, px_per_m, pockets, level, sun)
     return layout
 
@@ -125,7 +125,6 @@ def _strew(
     layout: Layout,
     size: Floats,
     px_per_m: float,
-    pockets: Pockets,
     level: Difficulty,
     sun: Sun,
 ) -> None:

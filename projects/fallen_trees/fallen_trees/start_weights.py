@@ -108,7 +108,7 @@ def read_checkpoint(path: str | Path) -> dict:
 
 def misfits(model: torch.nn.Module, state_dict: Mapping[str, torch.Tensor]) -> list[str]:
     """List, in words, every tensor of a model that a checkpoint does not fill, and every one it has no place for."""
-    wanted = (model.module if is_model_wrapper(model) else model).state_dict()
+    wanted = _tensors_of(model)
     lines = []
     for name, tensor in wanted.items():
         if name not in state_dict:
@@ -125,7 +125,7 @@ def describe_start(model: torch.nn.Module, path: str | Path) -> str:
         ConfigError: If the file cannot be read, or fits nothing.
     """
     state_dict = read_checkpoint(path)['state_dict']
-    wanted = (model.module if is_model_wrapper(model) else model).state_dict()
+    wanted = _tensors_of(model)
     empty = [
         name for name, tensor in wanted.items() if name not in state_dict or state_dict[name].shape != tensor.shape
     ]
@@ -133,6 +133,11 @@ def describe_start(model: torch.nn.Module, path: str | Path) -> str:
         raise ConfigError(f'the start weights {path} fit no tensor of the model. {WITHOUT}')
     names = ', '.join(empty[:4]) + (f' and {len(empty) - 4} more' if len(empty) > 4 else '')
     return f'Start weights fill {len(wanted) - len(empty)} of {len(wanted)} tensors; random: {names or "none"}.'
+
+
+def _tensors_of(model: torch.nn.Module) -> Mapping[str, torch.Tensor]:
+    """Tensors under the names that checkpoints use, without the wrapper of distributed training."""
+    return (model.module if is_model_wrapper(model) else model).state_dict()
 
 
 def require_fit(model: torch.nn.Module, checkpoint: dict, path: str | Path) -> None:
