@@ -1,17 +1,19 @@
-"""The flagship's run at a size that two CPU cores carry: ResNet-18 from nothing, 256 px tiles, minutes.
+"""The flagship's run at a size that two CPU cores carry: a tiny Mask2Former from nothing, 128 px tiles, minutes.
 
 bash tools/demo.sh
 """
 
 _base_ = [
     './_base_/datasets/trees_instance.py',
-    './_base_/models/mask2former_r18_slim.py',
+    './_base_/models/mask2former_r18_tiny.py',
     './_base_/schedules/adamw_12k.py',
     './_base_/default_runtime.py',
 ]
 
 data_root = 'data/demo/'
-image_size = (256, 256)
+# Small tiles, many of them: what counts in minutes is how many trunks are seen. At the same cost per step, 16 tiles of
+# 128 px reached a segm AP50 of 0.22 in 400 steps where 4 of 256 px reached 0.09.
+image_size = (128, 128)
 # Four scenes have four casts of colour and light; the fifth has another.
 train_pipeline = [
     dict(type='LoadImageFromFile', to_float32=True),
@@ -24,13 +26,13 @@ train_pipeline = [
     dict(type='FilterAnnotations', min_gt_bbox_wh=(1, 1), min_gt_mask_area=16, by_mask=True, keep_empty=False),
     dict(type='PackDetInputs'),
 ]
-train_dataloader = dict(batch_size=4, dataset=dict(pipeline=train_pipeline))
+train_dataloader = dict(batch_size=8, dataset=dict(pipeline=train_pipeline))  # of each of two processes
 
-train_cfg = dict(max_iters=900, val_interval=100)
+train_cfg = dict(max_iters=2400, val_interval=400)
 lr_warmup_updates = 40
 optim_wrapper = dict(
     accumulative_counts=1,
-    optimizer=dict(lr=4e-4),
+    optimizer=dict(lr=8e-4),
     paramwise_cfg=dict(custom_keys=dict(backbone=dict(lr_mult=1.0))),  # nothing pretrained to be spared
 )
-default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=100))
+default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=400))

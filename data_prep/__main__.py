@@ -94,9 +94,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         return fail(ExitCode.ENVIRONMENT, f'{one_line(error)}; check free space and permissions, then run again')
     except KeyboardInterrupt:
-        return fail(ExitCode.SIGINT, 'stopped by SIGINT; the output was not changed')
+        return fail(ExitCode.SIGINT, 'stopped by SIGINT; no output is half-written')
     except Terminated:
-        return fail(ExitCode.SIGTERM, 'stopped by SIGTERM; the output was not changed')
+        return fail(ExitCode.SIGTERM, 'stopped by SIGTERM; no output is half-written')
 
 
 if __name__ == '__main__':

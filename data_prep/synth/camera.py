@@ -114,15 +114,21 @@ class Camera:
         Returns:
             (3, H, W), none of its values 0.
         """
+        planes = [self._exposed(rng, plane, gain) for plane, gain in zip(rgb, self.gain, strict=True)]
+        return np.maximum(_jpeg(np.stack(planes), self.quality), DARKEST)
+
+    def _exposed(self, rng: np.random.Generator, plane: Floats, gain: np.float32) -> NDArray[np.uint8]:
+        """One colour of a band, blurred and noisy; `blur[1]` rows fewer above and below."""
         share, times = self.blur
         for _ in range(times):
-            rgb = _blurred(rgb, np.float32(share))
-        rgb = (rgb - 118) * np.float32(self.contrast) + np.float32(118 + self.brightness)
-        rgb *= self.gain[:, None, None]
-        grain = rng.standard_normal(rgb.shape, dtype=np.float32)
-        grain[:, :, 1:] = grain[:, :, 1:] * np.float32(0.8) + grain[:, :, :-1] * np.float32(0.5)
-        rgb += grain * (np.float32(self.noise) * (np.float32(0.5) + rgb * np.float32(1 / 256)))
-        return np.maximum(_jpeg(np.clip(rgb + 0.5, 0, 255).astype(np.uint8), self.quality), DARKEST)
+            plane = _blurred(plane, np.float32(share))
+        plane = (plane - 118) * np.float32(self.contrast * gain) + np.float32((118 + self.brightness) * gain)
+        grain = rng.standard_normal(plane.shape, dtype=np.float32)
+        grain[:, 1:] = grain[:, 1:] * np.float32(0.8) + grain[:, :-1] * np.float32(0.5)
+        grain *= plane * np.float32(self.noise / 256) + np.float32(0.5 * self.noise)
+        plane += grain
+        plane += np.float32(0.5)
+        return np.clip(plane, 0, 255, out=plane).astype(np.uint8)
 
     def no_picture(self, top: int, height: int, width: int) -> NDArray[np.bool_]:
         """Pixels inside a hole; (height, width)."""
@@ -131,14 +137,15 @@ class Camera:
         return rasterize(self.holes, (height, width), transform=Affine.translation(0, top), dtype=np.uint8).astype(bool)
 
 
-def _blurred(rgb: Floats, share: np.float32) -> Floats:
+def _blurred(plane: Floats, share: np.float32) -> Floats:
     """One binomial step down and across; two rows fewer."""
-    middle = rgb[:, 1:-1] * (1 - 2 * share)
-    middle += (rgb[:, :-2] + rgb[:, 2:]) * share
+    middle = plane[1:-1] * (1 - 2 * share)
+    middle += (plane[:-2] + plane[2:]) * share
     out = middle * (1 - 2 * share)
-    out[:, :, 1:] += middle[:, :, :-1] * share
-    out[:, :, :-1] += middle[:, :, 1:] * share
-    out[:, :, [0, -1]] += middle[:, :, [0, -1]] * share
+    middle *= share
+    out[:, 1:] += middle[:, :-1]
+    out[:, :-1] += middle[:, 1:]
+    out[:, [0, -1]] += middle[:, [0, -1]]
     return out
 
 

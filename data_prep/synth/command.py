@@ -9,16 +9,18 @@ from pathlib import Path
 from tqdm import tqdm
 
 from data_prep import arguments
-from data_prep.errors import DataError, ExitCode
+from data_prep.errors import ExitCode
+from data_prep.synth import folder
+from data_prep.synth.drawing import draw
 from data_prep.synth.settings import DIFFICULTIES, Options
-from data_prep.synth.writing import TRUTH, write_scene
 
 EPILOG = """\
 writes, for each scene: synth_NN.tif (GeoTIFF, EPSG:32633), synth_NN.json (LabelMe, what a person would draw) and
 truth/synth_NN.gpkg (layers outlines, visible, centrelines, with length, diameters, volume and azimuth of every tree).
 A tree is labelled if at least 30 % of it, and 60 pixels, can be seen; the GeoPackage holds all.
-Scenes as large as those of a survey: --size 4444-9915x3259-5394. The same seed gives the same bytes, and the first
-scenes are the same however many are asked for.
+Scenes are as large as those of a survey and take half a minute each; --size 1536 draws small ones. The same seed gives
+the same bytes, and the first scenes are the same however many are asked for; so a run that was stopped is finished by
+running it again, and scenes are added with a greater --scenes.
 """
 SIDE = (128, 60_000)
 
@@ -34,6 +36,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     parser.set_defaults(run=run)
     add, default = parser.add_argument, Options()
+    usual = 'x'.join(f'{low}-{high}' for low, high in (default.width_px, default.height_px))
     add('--out', type=Path, required=True, metavar='FOLDER', help='folder for the scenes; made if it is absent')
     add('--scenes', type=arguments.number(int, 1, 9999), default=default.scenes, metavar='N',
         help='how many (default: %(default)s)')  # fmt: skip
@@ -41,13 +44,15 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         '--seed', type=arguments.number(int, 0, 2**63), default=default.seed, metavar='N', help='(default: %(default)s)'
     )
     add('--size', type=size, default=(default.width_px, default.height_px), metavar='PX',
-        help='1024, 1536x1024, or ranges as 1024-1536x1024 (default: 1024-1536x1024-1536)')  # fmt: skip
+        help=f'1024, 1536x1024, or ranges as 1024-1536x1024 (default: {usual})')  # fmt: skip
     add('--gsd', type=metres, default=default.gsd_m, metavar='M',
         help='metres per pixel, 0.02 to 0.1, or a range as 0.03-0.08 (default: 0.05)')  # fmt: skip
     add('--trees', type=trees, metavar='MIN-MAX',
-        help='fallen trees in a scene (default: 11-140, and at most 14-40 a megapixel of 5 cm)')  # fmt: skip
+        help='fallen trees in a scene (default: 11-140, and at most 5-16 a megapixel of 5 cm)')  # fmt: skip
     add('--difficulty', choices=tuple(DIFFICULTIES), default=default.difficulty, help='(default: %(default)s)')
-    add('--overwrite', action='store_true', help='replace scenes of the same names')
+    add('--jobs', type=arguments.number(int, 1, 256), default=1, metavar='N',
+        help='scenes drawn at a time, each in a process of its own; the same bytes (default: %(default)s)')  # fmt: skip
+    add('--overwrite', action='store_true', help='remove all scenes in the folder first, whatever their options')
     add('--json', action='store_true', help='print the counts as one line of JSON')
 
 
@@ -78,18 +83,17 @@ def trees(text: str) -> tuple[int, int]:
 
 
 def run(args: argparse.Namespace) -> ExitCode:
-    """Draw the scenes and say what they hold."""
+    """Draw the scenes that are not there and say what all of them hold."""
     options = Options(args.scenes, args.seed, *args.size, args.gsd, args.trees, args.difficulty)
-    there = next(args.out.glob('synth_*.tif'), None) if args.out.is_dir() else None
-    if there and not args.overwrite:
-        raise DataError(f'--out {args.out} holds {there.name}; choose another folder, or pass --overwrite')
-    if args.out.exists() and not args.out.is_dir():
-        raise DataError(f'--out {args.out} must be a folder; a file is there; choose another name')
-    (args.out / TRUTH).mkdir(parents=True, exist_ok=True)
-    bar = tqdm(range(options.scenes), desc='scenes', unit='scene', disable=None, leave=False)
-    written = [write_scene(args.out, options, index) for index in bar]
-    fallen, labelled = sum(scene.trees for scene in written), sum(scene.labelled for scene in written)
+    with folder.opened(args.out, options, overwrite=args.overwrite):
+        found = {index: folder.finished(args.out, index) for index in range(options.scenes)}
+        missing = [index for index, scene in found.items() if scene is None]
+        there = options.scenes - len(missing)
+        with tqdm(total=options.scenes, initial=there, desc='scenes', unit='scene', disable=None, leave=False) as bar:
+            written = found | draw(args.out, options, missing, args.jobs, bar.update)
+    fallen, labelled = (sum(getattr(scene, what) for scene in written.values()) for what in ('trees', 'labelled'))
     counts = dict(out=str(args.out), scenes=len(written), trees=fallen, labelled=labelled)
-    text = f'{args.out}: {len(written)} scenes, {fallen} fallen trees, {labelled} of them labelled'
+    kept = f' ({there} of the scenes were there)' if there else ''
+    text = f'{args.out}: {len(written)} scenes, {fallen} fallen trees, {labelled} of them labelled{kept}'
     print(json.dumps(counts) if args.json else text)
     return ExitCode.DONE

@@ -24,22 +24,28 @@ def living_crown(rng: np.random.Generator, centre_xy: Floats, radius: float, sun
         kind: Key of ``palette.LEAVES``; spruce and pine carry radial branches, the others are heaps.
     """
     corner, shape, x, y = _patch(centre_xy, radius * 1.3 + 4)
+    x, y = _stretched(rng, x, y)
     distance = np.sqrt(x * x + y * y) / np.float32(radius)
     fine = _noise(rng, shape, 2.2)
     bend = _noise(rng, shape, max(5, radius / 3))
-    clumps = (_boughs if kind in ('spruce', 'pine') else _heaps)(rng, x, y, distance, radius, bend)
+    needles = kind in ('spruce', 'pine')
+    fringe = rng.uniform(0.2, 0.4)
+    clumps = (_boughs if needles else _heaps)(rng, x, y, distance, radius, bend)
     lobes = (
         periodic_noise(rng, (4, AROUND), (4, AROUND / 6))[0]
-        + periodic_noise(rng, (4, AROUND), (4, AROUND / 17))[0] * 0.5
+        + periodic_noise(rng, (4, AROUND), (4, AROUND / 17))[0] * np.float32(0.7)
+        + periodic_noise(rng, (4, AROUND), (4, AROUND / 41))[0] * np.float32(0.6 if needles else 0.2)
     )
     lobes = lobes[(turns(x, y) * (AROUND - 1)).astype(np.int32)]
-    edge = 1 + np.float32(0.15) * lobes + np.float32(0.05) * bend + np.float32(0.22) * (clumps - 0.4) - distance
-    alpha = smoothstep(0, 0.10, np.minimum(edge + np.float32(0.05) * fine, 2 * (np.float32(1.28) - distance)))
+    # Boughs reach out and let the ground be seen between them: the outer third is cut by them.
+    edge = np.float32(0.96) + np.float32(0.14) * lobes + np.float32(0.06) * bend - distance
+    edge += np.float32(fringe) * (clumps - np.float32(0.42))
+    alpha = smoothstep(0, 0.2, np.minimum(edge + np.float32(0.06) * fine, 2 * (np.float32(1.28) - distance)))
     dome = np.maximum(1 - distance * distance, 0) if kind != 'spruce' else np.maximum(1 - distance, 0)
     relief = np.float32(0.55) * dome + np.float32(min(0.3, 3.5 / radius)) * clumps
     slope_y, slope_x = np.gradient(relief * np.float32(radius))
     light = sun.on(-slope_x, -slope_y)
-    level = 0.16 + 0.24 * (light - 1) + 0.16 * dome + 0.46 * clumps + 0.06 * fine + 0.07 * bend
+    level = 0.14 + 0.28 * (light - 1) + 0.18 * dome + 0.52 * clumps + 0.08 * fine + 0.09 * bend
     run = palette.ramp(rng, palette.LEAVES[kind], 0.10)
     return press(corner, palette.shade(run, level), alpha, dark=shifted_dark(alpha, sun, 0.25 * radius))
 
@@ -49,6 +55,12 @@ def _patch(centre_xy: Floats, reach: float) -> tuple[tuple[int, int], tuple[int,
     side = int(2 * reach) + 2
     x, y = pixel_grid(corner, (side, side))
     return corner, (side, side), x - centre_xy[0] + 0 * y, y - centre_xy[1] + 0 * x
+
+
+def _stretched(rng: np.random.Generator, x: Floats, y: Floats) -> tuple[Floats, Floats]:
+    """Coordinates in which an oval crown of the same area is round."""
+    (c, s), stretch = unit(rng.uniform(0, np.pi)), np.float32(round(float(rng.uniform(0.82, 1.0)), 4))
+    return (x * c + y * s) * stretch, (y * c - x * s) / stretch
 
 
 def _noise(rng: np.random.Generator, shape: tuple[int, int], cell: float) -> Floats:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 Octaves = Sequence[tuple[float, float]]  # (cell in px, weight)
+STEP = 4  # px between the computed values of a field
 
 
 def unit(angle: float | NDArray[np.float64]) -> Floats:
@@ -75,7 +76,7 @@ def fractal(rng: np.random.Generator, side: int, octaves: Octaves) -> Floats:
 
 
 class Field:
-    """Smooth noise over a whole scene, of which only a coarse grid is held and bands of rows are computed."""
+    """Smooth noise over a whole scene, of which only a coarse grid is held and parts are computed."""
 
     def __init__(self, rng: np.random.Generator, size_wh: tuple[int, int], octaves: Octaves):
         """Draw the grids.
@@ -90,13 +91,33 @@ class Field:
             counts = [int(length / cell) + 4 for length in reversed(size_wh)]
             self._layers.append((cell, np.float32(weight) * rng.standard_normal(counts, dtype=np.float32)))
 
-    def rows(self, top: int, height: int, width: int) -> Floats:
-        """Values of `height` rows from `top` on; (height, width)."""
-        total = np.zeros((height, width), np.float32)
+    def part(self, top: int, left: int, height: int, width: int) -> Floats:
+        """Values of the rows from `top` and the columns from `left` on; (height, width).
+
+        Only every STEP-th pixel is computed, counted from the scene's corner so that parts join; between them values
+        run straight, which nobody sees as no cell is much smaller.
+        """
+        rows, columns = _every_step(top, height), _every_step(left, width)
+        total = np.zeros((len(rows), len(columns)), np.float32)
         for cell, grid in self._layers:
-            low, down = _knots(np.arange(top, top + height, dtype=np.float32) / np.float32(cell))
-            left, across = _knots(np.arange(width, dtype=np.float32) / np.float32(cell))
-            lines = sum(weight[:, None] * grid[low + k] for k, weight in enumerate(down))
+            low, down = _knots(rows / np.float32(cell))
+            first, across = _knots(columns / np.float32(cell))
+            near = grid[:, first[0] : first[-1] + 3]
+            lines = sum(weight[:, None] * near[(low + k) % len(grid)] for k, weight in enumerate(down))
             for k, weight in enumerate(across):
-                total += lines[:, left + k] * weight
-        return total
+                total += lines[:, first - first[0] + k] * weight
+        across = _straight(np.ascontiguousarray(total.T))[left % STEP :][:width]
+        return _straight(np.ascontiguousarray(across.T))[top % STEP :][:height]
+
+
+def _every_step(first: int, count: int) -> Floats:
+    """Positions at multiples of STEP from the last before `first` to one behind the last of `count`."""
+    return np.arange(first // STEP, (first + count - 1) // STEP + 2, dtype=np.float32) * STEP
+
+
+def _straight(lines: Floats) -> Floats:
+    """Rows between rows (N, W), on straight lines; ((N - 1) STEP, W)."""
+    share = np.arange(STEP, dtype=np.float32)[:, None] / np.float32(STEP)
+    between = np.diff(lines, axis=0)[:, None] * share
+    between += lines[:-1, None]
+    return between.reshape(-1, lines.shape[1])

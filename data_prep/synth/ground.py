@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from data_prep.synth import palette
@@ -9,6 +11,7 @@ from data_prep.synth.grain import Field, Floats, smoothstep, unit
 from data_prep.synth.materials import MAKERS, make_tile
 from data_prep.synth.strokes import Strokes, draw, scatter
 
+BLOCK = 640  # columns computed at once, so that arrays stay in the cache: the side of the largest tiles
 TWIG_TONES = ((176, 164, 150), (128, 108, 88))  # bleached and brown twigs
 
 
@@ -26,16 +29,34 @@ class Track:
         self.gauge, self.rut = rng.uniform(0.8, 1.1) * px_per_m, rng.uniform(0.25, 0.45) * px_per_m
         self.wear = rng.uniform(0.5, 1.0)
 
-    def worn(self, top: int, height: int, width: int, rough: Floats) -> tuple[Floats, Floats]:
-        """Wear of the ruts and cover of the whole track, both (height, width), 0..1."""
-        along = np.arange(top, top + height) if self.down else np.arange(width)
+    def worn(self, top: int, left: int, rough: Floats) -> tuple[Floats, Floats]:
+        """Wear of the ruts and cover of the whole track, both 0..1 and of the shape of `rough` (height, width)."""
+        rows, columns = (np.arange(low, low + n) for low, n in zip((top, left), rough.shape, strict=True))
+        along, across = (rows, columns) if self.down else (columns, rows)
         line = np.interp(along, np.arange(9) * self.knot_px, self.knots).astype(np.float32)
-        across = np.arange(width, dtype=np.float32) if self.down else np.arange(top, top + height, dtype=np.float32)
+        across = across.astype(np.float32)
         offset = across[None, :] - line[:, None] if self.down else across[:, None] - line[None, :]
         distance = np.abs(offset) * self.stretch + rough * np.float32(0.35 * self.rut)
         ruts = 1 - smoothstep(self.rut * 0.6, self.rut * 1.5, np.abs(distance - self.gauge))
         whole = 1 - smoothstep(self.gauge + self.rut, self.gauge + 2.5 * self.rut, distance)
         return ruts * np.float32(self.wear), whole * np.float32(self.wear)
+
+
+@dataclass(frozen=True)
+class Material:
+    """One cover of the ground.
+
+    Attributes:
+        name: A key of ``materials.MAKERS``.
+        colour: (3, side, side) tile, 0-255.
+        height: (side, side) of the same tile: where it is high, it lies over other materials.
+        field: Where in the scene there is more of it.
+    """
+
+    name: str
+    colour: Floats
+    height: Floats
+    field: Field
 
 
 class Ground:
@@ -52,13 +73,16 @@ class Ground:
         """
         sides = np.clip(np.array([5, 6, 7, 8, 9, 10]) * max(size_wh) // 32 * 4, 128, 1280)
         liking = dict(zip(MAKERS, rng.dirichlet((2.2, 2.6, 2.4, 1.2, 0.7, 1.0)), strict=True))
-        self.layers = []
+        self.materials = []
         for (name, share), side in zip(liking.items(), sides, strict=True):
             tile = make_tile(rng, name, int(min(side, 640)), zoom)
             octaves = [(cell * zoom, weight) for cell, weight in ((700, 0.5), (220, 0.55), (70, 0.45), (24, 0.35))]
             field = Field(rng, size_wh, octaves)
             bias = 1.9 * (share - 1 / 6) + (0.12 * (brash - 1) if name == 'brash' else 0)
-            self.layers.append((name, tile, palette.ramp(rng, palette.GROUND[name]), field, np.float32(bias)))
+            # Light grains reach further over the border than dark gaps, so that borders are as ragged as the texture.
+            relief = (tile.astype(np.float32) - 128) * np.float32(0.004) + np.float32(bias + 0.35)
+            colour = palette.ramp(rng, palette.GROUND[name])[:, tile]
+            self.materials.append(Material(name, colour, relief, field))
         self.relief = Field(
             rng, size_wh, [(900 * zoom, 0.07), (160 * zoom, 0.08), (36 * zoom, 0.07), (12 * zoom, 0.04)]
         )
@@ -72,42 +96,47 @@ class Ground:
 
     def rows(self, top: int, height: int, width: int) -> Floats:
         """Colours (3, height, width), 0-255, of rows `top` on."""
-        levels = [_tiled(tile, top, height, width) for _, tile, *_ in self.layers]
-        shares = self._shares(levels, top, height, width)
-        colour = np.zeros((3, height, width), np.float32)
-        for level, share, (_, _, run, _, _) in zip(levels, shares, self.layers, strict=True):
-            colour += run[:, level] * share
-        colour *= 1 + self.relief.rows(top, height, width)
-        hue = self.hue.rows(top, height, width)
-        colour[0] *= 1 + hue
-        colour[2] *= 1 - hue
-        self._puddles(colour, top)
+        colour = np.empty((3, height, width), np.float32)
+        for left in range(0, width, BLOCK):
+            self._cover(colour[:, :, left : left + BLOCK], top, left)
         self._lay_twigs(colour, top)
         return colour
 
-    def _shares(self, levels: list, top: int, height: int, width: int) -> list[Floats]:
-        """How much of each pixel each material covers; they add up to 1."""
-        weights = []
-        for level, (_, _, _, field, bias) in zip(levels, self.layers, strict=True):
-            # Light grains reach further over the border than dark gaps, so that borders are as ragged as the texture.
-            height_of = field.rows(top, height, width) + bias + (level.astype(np.float32) - 128) * np.float32(0.004)
-            weights.append(np.maximum(height_of + np.float32(0.35), np.float32(0.001)) ** 2)
-            weights[-1] *= weights[-1]
-        names = [name for name, *_ in self.layers]
+    def _cover(self, colour: Floats, top: int, left: int) -> None:
+        """Fill a block (3, h, w) whose first pixel is at row `top` and column `left` of the scene."""
+        block = (top, left, *colour.shape[1:])
+        weights = self._weights(*block)
+        colour[:] = 0
+        for material, weight in zip(self.materials, weights, strict=True):
+            colour += _tiled(material.colour, *block) * weight
+        light, hue = 1 + self.relief.part(*block), self.hue.part(*block)
+        light /= sum(weights)
+        for plane, factor in zip(colour, (light * (1 + hue), light, light * (1 - hue)), strict=True):
+            plane *= factor
+        self._puddles(colour, top, left)
+
+    def _weights(self, top: int, left: int, height: int, width: int) -> list[Floats]:
+        """How much of each pixel each material covers; they do not add up to 1."""
+        block, weights = (top, left, height, width), []
+        for material in self.materials:
+            weight = material.field.part(*block) + _tiled(material.height, *block)
+            weight = np.maximum(weight, np.float32(0.001), out=weight)
+            weight *= weight
+            weight *= weight
+            weights.append(weight)
+        names = [material.name for material in self.materials]
         for track in self.tracks:
-            ruts, whole = track.worn(top, height, width, weights[0] - weights[1])
+            ruts, whole = track.worn(top, left, weights[0] - weights[1])
             for name, weight in zip(names, weights, strict=True):
                 weight *= 1 - (ruts if name in ('soil', 'grass', 'straw') else np.maximum(ruts, 0.8 * whole))
             weights[names.index('soil')] += ruts * 3
             weights[names.index('grass')] += np.maximum(whole - ruts, 0) * np.float32(0.6)
-        total = sum(weights)
-        return [weight / total for weight in weights]
+        return weights
 
-    def _puddles(self, colour: Floats, top: int) -> None:
+    def _puddles(self, colour: Floats, top: int, left: int) -> None:
         for track in self.tracks:
-            height, width = colour.shape[1:]
-            deep = self.hue.rows(top + 40, height, width)
-            ruts, _ = track.worn(top, height, width, deep)
+            deep = self.hue.part(top + 40, left, *colour.shape[1:])
+            ruts, _ = track.worn(top, left, deep)
             wet = smoothstep(0.5, 0.8, ruts * smoothstep(0.02, 0.06, deep)) * np.float32(0.8)
             colour += (self.water[..., None] - colour) * wet
 
@@ -120,14 +149,20 @@ class Ground:
             near.start_xy - np.float32([0, top]), *(getattr(near, n) for n in list(near.__dataclass_fields__)[1:])
         )
         for part, tone in ((near.tone >= 1, 0), (near.tone < 1, 1)):
-            cover, tones = draw(colour.shape[1:], near.take(part))
+            # As many points on a twig in one band as in the next, which may draw the rest of it.
+            cover, tones = draw(colour.shape[1:], near.take(part), longest=reach)
             colour += (self.twig_colour[tone][..., None] * tones - colour) * (cover * np.float32(0.75))
 
 
-def _tiled(tile: np.ndarray, top: int, height: int, width: int) -> np.ndarray:
-    side = len(tile)
-    rows = tile[np.arange(top, top + height) % side]
-    return np.tile(rows, (1, -(-width // side)))[:, :width]
+def _tiled(tile: Floats, top: int, left: int, height: int, width: int) -> Floats:
+    """Part of the plane (..., height, width) that is covered with a tile (..., side, side) again and again."""
+    side = tile.shape[-1]
+    for axis, first, count in ((-2, top % side, height), (-1, left % side, width)):
+        if first + count <= side:
+            tile = tile[..., first : first + count, :] if axis == -2 else tile[..., first : first + count]
+        else:
+            tile = np.take(tile, np.arange(first, first + count) % side, axis)
+    return tile
 
 
 def _twigs(rng: np.random.Generator, size_wh: tuple[int, int], zoom: float, count: int) -> Strokes:

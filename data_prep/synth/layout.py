@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -15,10 +16,11 @@ from data_prep.synth.stamp import Stamp
 from data_prep.synth.tree import FallenTree, grow
 from data_prep.synth.tree_paint import Wood, paint_tree
 
+CLOSEST = 0.72  # distance of two living crowns, by the sum of their radii
 SPECIES = ('spruce', 'pine', 'birch', 'beech')
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Item:
     """A thing and the rows it may touch; it is drawn when the first of them is."""
 
@@ -51,6 +53,26 @@ class Pockets:
     def inside(self, xy: Floats) -> bool:
         """Whether a point lies in one."""
         return bool((((self.centre_xy - xy) ** 2).sum(1) < self.radius**2).any())
+
+
+class _Standing:
+    """Living crowns by cells of the plane, so that a new one is compared with those near it only."""
+
+    def __init__(self, cell_px: float):
+        self._cell, self._widest = cell_px, 0.0
+        self._cells: defaultdict[tuple[int, int], list[tuple[float, float, float]]] = defaultdict(list)
+
+    def crowd(self, x: float, y: float, radius: float) -> bool:
+        """Whether a crown would overlap another by much; all in px."""
+        reach = CLOSEST * (radius + self._widest)
+        columns, rows = (range(int((v - reach) // self._cell), int((v + reach) // self._cell) + 1) for v in (x, y))
+        near = (other for row in rows for column in columns for other in self._cells.get((row, column), ()))
+        return any((a - x) ** 2 + (b - y) ** 2 < (CLOSEST * (r + radius)) ** 2 for a, b, r in near)
+
+    def add(self, x: float, y: float, radius: float) -> None:
+        """Take a crown."""
+        self._widest = max(self._widest, radius)
+        self._cells[int(y // self._cell), int(x // self._cell)].append((x, y, radius))
 
 
 def lay_out(
@@ -162,18 +184,19 @@ def _stand(
     mixed = rng.dirichlet((1.2, 0.9, 0.8, 0.5))
     placed: list[tuple[float, Item]] = []
     area_m2 = float(size.prod()) / px_per_m**2
-    taken = np.empty((0, 3), np.float32)
+    living, standing = 0, _Standing(4 * px_per_m)
     wanted = level.crowns[0] * area_m2 / (np.pi * 1.9**2)
     openness = level.crowns[1] / level.crowns[0]
     for _ in range(round(wanted * 1.5)):
-        if len(taken) >= wanted:
+        if living >= wanted:
             break
         xy, radius = (rng.uniform(-0.02, 1.02, 2) * size).astype(np.float32), float(rng.gamma(9, 0.21) * px_per_m)
         if pockets.inside(xy) and rng.random() > openness:
             continue
-        if len(taken) and (((taken[:, :2] - xy) ** 2).sum(1) < (0.72 * (taken[:, 2] + radius)) ** 2).any():
+        if standing.crowd(*xy.tolist(), radius):
             continue
-        taken = np.concatenate([taken, [[*xy, radius]]])
+        living += 1
+        standing.add(*xy.tolist(), radius)
         placed.append(_living(rng, layout, xy, radius, px_per_m, sun, SPECIES[rng.choice(4, p=mixed)]))
     for xy in _anywhere(rng, size, level.snags * rng.uniform(0.3, 1.8), px_per_m):
         for _ in range(rng.integers(1, 4)):  # what kills one kills its neighbours

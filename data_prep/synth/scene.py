@@ -15,11 +15,10 @@ from data_prep.synth.light import Sun
 from data_prep.synth.settings import DESIGN_GSD_M, DIFFICULTIES, Options
 from data_prep.synth.stamp import Canvas, Stamp
 
-MOST_OVERLAP = 32  # rows that a band and the next both draw, at most
 BAND = 128  # rows; a multiple of 16, so that JPEG blocks do not notice
-TREES_PER_MPX = (14, 40)  # at 5 cm
+TREES_PER_MPX = (5, 16)  # at 5 cm
 TREES = (11, 140)
-SUNLESS_RGB = np.float32([0.34, 0.40, 0.47])[:, None, None]  # what the sky alone gives: dim and blue
+SUNLESS_RGB = np.float32([0.34, 0.40, 0.47])  # what the sky alone gives: dim and blue
 # First numbers of the seeds of what is drawn, so that one part can change without the others.
 PLAN, GROUND, THINGS, GRAIN = range(4)
 
@@ -84,7 +83,8 @@ class Scene:
                 stamp.paint(canvas)
         for stamp in drawn.meeting(layout.shadows, top, top + height):
             stamp.cast(canvas)
-        canvas.rgb *= 1 - canvas.sunless * (1 - SUNLESS_RGB)
+        for plane, sky in zip(canvas.rgb, SUNLESS_RGB, strict=True):
+            plane *= 1 - canvas.sunless * (1 - sky)
         for stamp in drawn.meeting(layout.standing, top, top + height):
             stamp.paint(canvas)
         return canvas
@@ -94,7 +94,7 @@ class _Drawn:
     """Stamps of the things that meet the rows at hand."""
 
     def __init__(self, scene: Scene):
-        self._rng = scene._rng
+        self._rng, self._overlap = scene._rng, 2 * scene.camera.halo
         parts = (
             scene.layout.under,
             scene.layout.fallen,
@@ -111,9 +111,13 @@ class _Drawn:
         spans, number = self._spans[id(part)], self._numbers[id(part)]
         for index in np.flatnonzero((spans[:, 0] < bottom) & (spans[:, 1] >= top)).tolist():
             key = (number, index)
-            stamp = self._stamps.pop(key, None) or part[index].make(self._rng(THINGS, *key))
+            stamp = self._stamps.pop(key, None)
+            if stamp is None:
+                stamp = part[index].make(self._rng(THINGS, *key))
+                spans[index, 1] = stamp.row.max(initial=-1)  # what was reserved is more than what is drawn
             yield stamp
-            if spans[index, 1] >= bottom - MOST_OVERLAP:
+            # What the next band does not meet is let go of: nobody would ever ask for it again.
+            if spans[index, 1] >= bottom - self._overlap:
                 self._stamps[key] = stamp
 
 

@@ -35,8 +35,8 @@ class Difficulty:
 
 
 DIFFICULTIES = {
-    'easy': Difficulty(1.5, 1.8, (0.10, 0.0), 0.5, 0.2, 0.0, 0.1, 0.4),
-    'default': Difficulty(1.0, 1.0, (0.34, 0.03), 1.8, 1.0, 0.03, 0.5, 1.0),
+    'easy': Difficulty(1.8, 1.8, (0.10, 0.0), 0.5, 0.2, 0.0, 0.1, 0.4),
+    'default': Difficulty(1.1, 1.0, (0.34, 0.03), 1.8, 1.0, 0.03, 0.4, 1.0),
     'hard': Difficulty(0.8, 0.8, (0.48, 0.12), 3.5, 1.6, 0.10, 0.75, 1.4),
 }
 
@@ -57,8 +57,8 @@ class Options:
 
     scenes: int = 15
     seed: int = 0
-    width_px: tuple[int, int] = (1024, 1536)
-    height_px: tuple[int, int] = (1024, 1536)
+    width_px: tuple[int, int] = (4444, 9915)
+    height_px: tuple[int, int] = (3259, 5394)
     gsd_m: tuple[float, float] = (0.05, 0.05)
     trees: tuple[int, int] | None = None
     difficulty: str = 'default'

@@ -100,15 +100,17 @@ def press(
     """
     dark = np.zeros_like(alpha) if dark is None else dark
     mark = np.where(alpha >= 0.5, COVER, NOTHING).astype(np.uint8) if mark is None else mark
-    row, column = np.nonzero((alpha > 0.01) | (dark > 0.01) | (mark > 0))
-    byte = lambda values: np.clip(values * 255 + 0.5, 0, 255).astype(np.uint8)  # noqa: E731
+    at = np.flatnonzero((alpha > 0.01) | (dark > 0.01) | (mark > 0))
+    row, column = np.divmod(at.astype(np.int32), np.int32(alpha.shape[1]))
+    pick = lambda values: values.reshape(-1).take(at)  # noqa: E731
+    byte = lambda values: np.clip(pick(values) * 255 + 0.5, 0, 255).astype(np.uint8)  # noqa: E731
     return Stamp(
-        (row + corner_xy[1]).astype(np.int32),
-        (column + corner_xy[0]).astype(np.int32),
-        np.clip(rgb[:, row, column], 0, 255).astype(np.uint8),
-        byte(alpha[row, column]),
-        byte(dark[row, column]),
-        mark[row, column],
+        row + np.int32(corner_xy[1]),
+        column + np.int32(corner_xy[0]),
+        np.clip(rgb.reshape(3, -1).take(at, 1), 0, 255).astype(np.uint8),
+        byte(alpha),
+        byte(dark),
+        pick(mark),
         number,
     )
 

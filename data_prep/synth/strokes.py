@@ -36,13 +36,18 @@ class Strokes:
         """The strokes at an index or where a mask is true."""
         return Strokes(*(getattr(self, name)[chosen] for name in self.__dataclass_fields__))
 
-    def points(self, step: float = 0.7) -> tuple[Floats, Floats, Floats]:
+    def points(self, step: float = 0.7, longest: float | None = None) -> tuple[Floats, Floats, Floats]:
         """Points along each stroke.
+
+        Args:
+            step: Between the points of the longest stroke, px; all have as many.
+            longest: Its length in px; by default that of the longest of these.
 
         Returns:
             Points (N, K, 2) in px, their ink (N, K) in px^2, and where they lie (K,), 0 at the start, 1 at the tip.
         """
-        count = max(2, int(np.ceil(float(self.length.max(initial=1)) / step)))
+        longest = float(self.length.max(initial=1)) if longest is None else longest
+        count = max(2, int(np.ceil(longest / step)))
         share = ((np.arange(count) + 0.5) / count).astype(np.float32)
         along = unit(self.angle.astype(np.float64))
         side = np.stack([-along[:, 1], along[:, 0]], 1)
@@ -88,15 +93,23 @@ def splat(shape: tuple[int, int], xy: Floats, inks: tuple[Floats, ...], *, wrap:
     return planes
 
 
-def draw(shape: tuple[int, int], strokes: Strokes, *, wrap: bool = False) -> tuple[Floats, Floats]:
+def draw(
+    shape: tuple[int, int], strokes: Strokes, *, wrap: bool = False, longest: float | None = None
+) -> tuple[Floats, Floats]:
     """Cover and brightness of strokes.
+
+    Args:
+        shape: Height and width in px.
+        strokes: Of any number.
+        wrap: As in ``splat``.
+        longest: As in ``Strokes.points``.
 
     Returns:
         Cover (H, W) from 0 to 1 and tone (H, W), the mean tone of the strokes that cover a pixel, 1 elsewhere.
     """
     if not len(strokes):
         return np.zeros(shape, np.float32), np.ones(shape, np.float32)
-    xy, ink, _ = strokes.points()
+    xy, ink, _ = strokes.points(longest=longest)
     cover, toned = splat(shape, xy, (ink, ink * strokes.tone[:, None]), wrap=wrap)
     return np.minimum(cover, 1), np.where(cover > 1e-3, toned / np.maximum(cover, 1e-3), 1).astype(np.float32)
 

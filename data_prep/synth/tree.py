@@ -137,7 +137,7 @@ def grow(
     stems = _broken(rng, stem) if broken else (stem,)
     uprooted = rng.random() < 0.35
     crowned = not snapped and rng.random() < 0.22
-    bark = str(rng.choice(['fresh', 'grey', 'bare', 'mossy', 'rotten'], p=[0.24, 0.34, 0.18, 0.14, 0.10]))
+    bark = str(rng.choice(['fresh', 'grey', 'bare', 'mossy', 'rotten'], p=[0.20, 0.38, 0.24, 0.11, 0.07]))
     many = crowned or (bark in ('fresh', 'grey') and rng.random() < 0.4)
     return FallenTree(
         stems=stems,

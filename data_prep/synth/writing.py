@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +11,8 @@ import shapely
 from rasterio.transform import Affine
 from rasterio.windows import Window
 
-from data_prep.atomic import atomic_path, atomic_write
 from data_prep.synth.annotate import is_labelled, labelme
+from data_prep.synth.folder import TRUTH, Written, appearing, scene_name
 from data_prep.synth.geopackage import Layer, write_geopackage
 from data_prep.synth.scene import Scene
 from data_prep.synth.settings import Options
@@ -23,7 +22,6 @@ CRS = 'EPSG:32633'
 ORIGIN_XY = (500_000.0, 5_500_000.0)
 SCENES_IN_A_ROW, PITCH_M = 100, 2000  # no two scenes lie over each other on the map
 CACHE_MB = 64  # of GDAL, which otherwise holds whole scenes before it writes them
-TRUTH = 'truth'  # sub-folder: beside the raster, a GeoPackage would be a second label file
 HAND = 9  # seed of the annotator's hand, apart from those of Scene
 
 COLUMNS = dict(
@@ -33,34 +31,25 @@ COLUMNS = dict(
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Written:
-    """Counts of one scene: fallen trees, and labelled ones."""
-
-    name: str
-    trees: int
-    labelled: int
-
-
 def write_scene(folder: Path, options: Options, index: int) -> Written:
-    """Draw a scene and write ``synth_NN.tif``, ``synth_NN.json`` and ``truth/synth_NN.gpkg``.
+    """Draw a scene and write ``truth/synth_NN.gpkg``, ``synth_NN.tif`` and at last ``synth_NN.json``.
 
     Args:
-        folder: Exists, and so does its sub-folder ``truth``.
+        folder: See ``folder.opened``.
         options: Of the run.
         index: Of the scene, from 0.
     """
-    scene, name = Scene(options, index), f'synth_{index:02d}'
+    scene, name = Scene(options, index), scene_name(index)
     east, south = index % SCENES_IN_A_ROW * PITCH_M, index // SCENES_IN_A_ROW * PITCH_M
     transform = Affine(scene.gsd_m, 0, ORIGIN_XY[0] + east, 0, -scene.gsd_m, ORIGIN_XY[1] - south)
     seen = Seen(scene)
-    _write_raster(folder / f'{name}.tif', scene, seen, transform)
-    truth = all_truth(scene, seen)
-    hand = np.random.default_rng((options.seed, index, HAND))
-    labels = labelme(hand, scene, seen, truth, f'{name}.tif')
-    write_geopackage(folder / TRUTH / f'{name}.gpkg', _layers(scene, name, truth, transform), CRS)
-    with atomic_write(folder / f'{name}.json') as file:
-        json.dump(labels, file)
+    with appearing(folder, name) as half_made:
+        _write_raster(half_made / f'{name}.tif', scene, seen, transform)
+        truth = all_truth(scene, seen)
+        hand = np.random.default_rng((options.seed, index, HAND))
+        labels = labelme(hand, scene, seen, truth, f'{name}.tif')
+        write_geopackage(half_made / TRUTH / f'{name}.gpkg', _layers(scene, name, truth, transform), CRS)
+        (half_made / f'{name}.json').write_text(json.dumps(labels), encoding='utf-8')
     return Written(name, len(truth), len(labels['shapes']))
 
 
@@ -68,14 +57,10 @@ def _write_raster(path: Path, scene: Scene, seen: Seen, transform: Affine) -> No
     width, height = scene.size_wh
     profile = dict(
         driver='GTiff', width=width, height=height, count=3, dtype='uint8', crs=CRS, transform=transform,
-        tiled=True, blockxsize=256, blockysize=256, compress='deflate', zlevel=6, predictor=2, interleave='pixel',
+        tiled=True, blockxsize=256, blockysize=256, compress='deflate', zlevel=3, predictor=2, interleave='pixel',
         photometric='rgb', bigtiff='if_safer',
     )  # fmt: skip
-    with (
-        atomic_path(path) as temporary,
-        rasterio.Env(GDAL_CACHEMAX=CACHE_MB),
-        rasterio.open(temporary, 'w', **profile) as raster,
-    ):
+    with rasterio.Env(GDAL_CACHEMAX=CACHE_MB), rasterio.open(path, 'w', **profile) as raster:
         for band in scene.bands():
             raster.write(band.rgb, window=Window(0, band.top, width, band.rgb.shape[1]))
             seen.add(band)

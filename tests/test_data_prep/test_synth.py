@@ -3,9 +3,13 @@
 import hashlib
 import json
 import os
+import re
+import signal
 import sqlite3
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,8 +19,11 @@ import rasterio
 import shapely
 
 from data_prep.synth.annotate import is_labelled
+from data_prep.synth.grain import Field
+from data_prep.synth.ground import Ground
+from data_prep.synth.layout import CLOSEST, _Standing
 from data_prep.synth.light import Sun
-from data_prep.synth.scene import Scene
+from data_prep.synth.scene import Scene, _Drawn
 from data_prep.synth.settings import Options
 from data_prep.synth.tree import FallenTree, Stem
 from data_prep.synth.tree_paint import Wood, paint_tree
@@ -50,8 +57,8 @@ def test_the_same_seed_gives_the_same_bytes_and_more_scenes_keep_the_fewer(tmp_p
         env = {**os.environ, 'PYTHONHASHSEED': str(scenes), 'OMP_NUM_THREADS': str(threads)}
         subprocess.run([sys.executable, '-m', 'data_prep', *argv], cwd=ROOT, env=env, check=True)
     few, many = digests(tmp_path / 'a'), digests(tmp_path / 'b')
-    assert sorted(few) == ['synth_00.json', 'synth_00.tif', 'truth/synth_00.gpkg']
-    assert few == {name: many[name] for name in few} and len(many) == 6
+    assert sorted(few) == ['synth_00.json', 'synth_00.tif', 'truth/synth.json', 'truth/synth_00.gpkg']
+    assert few == {name: many[name] for name in few} and len(many) == 7
     assert many['synth_00.tif'] != many['synth_01.tif']
 
 
@@ -188,6 +195,7 @@ def test_bands_join_without_a_trace(monkeypatch):
         ('--size', '300-200'),
         ('--gsd', '1'),
         ('--scenes', '0'),
+        ('--jobs', '0'),
         ('--trees', 'x'),
         ('--difficulty', 'x'),
     ],
@@ -198,11 +206,120 @@ def test_wrong_arguments_are_one_line(tmp_path, data_prep, wrong):
     assert not (tmp_path / 'w').exists()
 
 
-def test_scenes_are_not_replaced_unasked(tmp_path, data_prep):
-    options = ('--out', tmp_path, '--scenes', 1, '--size', 128)
-    assert data_prep('synth', *options)[0] == 0
-    assert data_prep('synth', *options)[0] == 2
-    assert data_prep('synth', *options, '--overwrite')[0] == 0
+def test_what_is_held_does_not_grow_with_the_height(monkeypatch):
+    tall = replace(SMALL, width_px=(128, 128), height_px=(1600, 1600))
+    monkeypatch.setattr('data_prep.synth.scene.BAND', 64)
+    drawn = []
+    keep = _Drawn.__init__
+    monkeypatch.setattr(_Drawn, '__init__', lambda self, scene: (keep(self, scene), drawn.append(self))[0])
+    scene, held = Scene(tall, 0), []
+    for band in scene.bands():
+        next_top = band.top + 64 - scene.camera.halo
+        assert all(stamp.row.max() >= next_top for stamp in drawn[0]._stamps.values())
+        held.append(len(drawn[0]._stamps))
+    assert max(held) > 0 and held[-1] < 0.2 * sum(len(part) for part in drawn[0]._spans.values())
+
+
+def test_the_ground_is_the_same_however_it_is_cut():
+    whole = Ground(np.random.default_rng(1), (700, 300), 1.0, 1.0).rows(-6, 300, 700)
+    parts = [Ground(np.random.default_rng(1), (700, 300), 1.0, 1.0).rows(top, 75, 700) for top in range(-6, 294, 75)]
+    np.testing.assert_allclose(np.concatenate(parts, 1), whole, atol=0.02)
+    field = Field(np.random.default_rng(2), (200, 100), [(30.0, 1.0), (9.0, 0.5)])
+    assert (field.part(13, 57, 40, 50) == field.part(0, 0, 100, 200)[13:53, 57:107]).all()
+
+
+def test_living_crowns_keep_their_distance():
+    rng, grid, placed = np.random.default_rng(5), _Standing(8.0), []
+    for x, y, radius in np.stack([*rng.uniform(-20, 120, (2, 400)), rng.gamma(9, 0.6, 400)], 1).tolist():
+        near = any(np.hypot(a - x, b - y) < CLOSEST * (r + radius) for a, b, r in placed)
+        assert grid.crowd(x, y, radius) == near
+        if not near:
+            placed.append((x, y, radius))
+            grid.add(x, y, radius)
+    assert 40 < len(placed) < 300
+
+
+def test_other_options_are_refused_and_overwrite_leaves_nothing_of_them(tmp_path, data_prep):
+    options = ('--out', tmp_path, '--size', 128)
+    assert data_prep('synth', *options, '--scenes', 2)[0] == 0
+    before = digests(tmp_path)
+    code, _, err = data_prep('synth', *options, '--scenes', 2, '--seed', 1)
+    assert code == 2 and '--overwrite' in err and '(seed)' in err and digests(tmp_path) == before
+    assert data_prep('synth', *options, '--scenes', 1, '--seed', 1, '--overwrite')[0] == 0
+    assert len(digests(tmp_path)) == 4 and not set(digests(tmp_path).values()) & set(before.values())
+    (tmp_path / 'truth/synth.json').unlink()
+    assert data_prep('synth', *options, '--scenes', 1, '--seed', 1)[0] == 2
+
+
+def test_processes_give_the_same_bytes(tmp_path, data_prep):
+    options = ('--scenes', 3, '--size', 128, '--json')
+    one = data_prep('synth', '--out', tmp_path / 'a', *options)
+    two = data_prep('synth', '--out', tmp_path / 'b', *options, '--jobs', 2)
+    assert one[0] == two[0] == 0 and two[2] == ''
+    assert {**json.loads(one[1]), 'out': ''} == {**json.loads(two[1]), 'out': ''}
+    assert digests(tmp_path / 'a') == digests(tmp_path / 'b')
+
+
+@pytest.mark.parametrize('jobs', [1, 2])
+def test_a_killed_run_is_finished_by_the_next(tmp_path, data_prep, jobs):
+    options = ('--size', 320, '--seed', 5, '--jobs', jobs)
+    assert data_prep('synth', '--out', tmp_path / 'whole', *options, '--scenes', 5)[0] == 0
+    out = tmp_path / 'killed'
+    argv = [sys.executable, '-m', 'data_prep', 'synth', '--out', out, *options, '--scenes', 400]
+    with subprocess.Popen([str(item) for item in argv], cwd=ROOT, start_new_session=True) as run:
+        while len(list(out.glob('*.json'))) < 2:
+            assert run.poll() is None
+            time.sleep(0.01)
+        assert data_prep('synth', '--out', out, *options, '--scenes', 5)[0] == 2  # not two at a time
+        run.kill()
+    wait_for(lambda: not os.path.exists(f'/proc/{run.pid}') and not living(run.pid))
+    there = {path: path.stat().st_mtime_ns for path in out.glob('*.json')}
+    code, text, _ = data_prep('synth', '--out', out, *options, '--scenes', 5)
+    assert code == 0 and 'were there' in text
+    assert {path: path.stat().st_mtime_ns for path in there} == there
+    more = {name for name in digests(out) if int(re.search(r'_(\d+)|$', name)[1] or 0) >= 5}
+    assert {name: code for name, code in digests(out).items() if name not in more} == digests(tmp_path / 'whole')
+    assert not list(out.rglob('.*'))
+    assert data_prep('tile', out, '--out', tmp_path / 'data', '--tile-size', 128)[0] in (0, 1)
+
+
+@pytest.mark.skipif(not os.path.isdir('/proc'), reason='looks for processes in /proc')
+@pytest.mark.parametrize(('number', 'code'), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stopped_run_leaves_no_process_and_nothing_half_made(tmp_path, number, code):
+    argv = ['synth', '--out', str(tmp_path / 'out'), '--size', '2000', '--scenes', '4', '--jobs', '2']
+    command = [sys.executable, '-m', 'data_prep', *argv]
+    with subprocess.Popen(command, cwd=ROOT, start_new_session=True, stderr=subprocess.PIPE, text=True) as run:
+        wait_for(lambda: len(list(tmp_path.glob('out/truth/.*/*.tif'))) == 2)
+        os.killpg(run.pid, number) if number == signal.SIGINT else run.send_signal(number)
+        err = run.communicate(timeout=60)[1]
+    assert (run.returncode, err.count('\n')) == (code, 1)
+    wait_for(lambda: not living(run.pid))
+    assert sorted(digests(tmp_path)) == ['out/truth/synth.json']
+
+
+def test_an_error_in_a_process_is_one_line(tmp_path, data_prep):
+    assert data_prep('synth', '--out', tmp_path, '--scenes', 1, '--size', 128)[0] == 0
+    (tmp_path / 'synth_02.json').mkdir()  # in the way of a file
+    code, out, err = data_prep('synth', '--out', tmp_path, '--scenes', 3, '--size', 128, '--jobs', 2)
+    assert (code, out, err.count('\n')) == (3, '', 1) and 'synth_02.json' in err
+    assert not list(tmp_path.rglob('.*'))
+
+
+def wait_for(condition, seconds=60):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def living(session):
+    """Processes of a session that have not ended."""
+    found = []
+    for stat in Path('/proc').glob('[0-9]*/stat'):
+        with suppress(OSError):
+            state, _, _, of = stat.read_text().rpartition(')')[2].split()[:4]
+            found += [stat.parent.name] * (int(of) == session and state != 'Z')
+    return found
 
 
 def test_the_rule_of_labelling(crowded):
