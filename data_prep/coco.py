@@ -11,9 +11,9 @@ import rasterio.windows
 from pycocotools import mask as rle
 
 from data_prep.grid import Window
+from data_prep.imagery.rasters import RasterInfo
+from data_prep.imagery.stretch import LoHi
 from data_prep.polygons import Area, has_holes, rings
-from data_prep.rasters import RasterInfo
-from data_prep.stretch import LoHi
 
 Record = dict[str, Any]
 

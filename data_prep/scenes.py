@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from data_prep.errors import DataError
-from data_prep.rasters import SUFFIXES
-from data_prep.strict_json import read_json
+from data_prep.imagery.rasters import SUFFIXES
+from data_prep.labels.strict_json import read_json
 
 LABEL_SUFFIXES = ('.json', '.geojson', '.gpkg', '.shp')
 

@@ -11,6 +11,7 @@ import shapely
 from rasterio.transform import Affine
 from rasterio.windows import Window
 
+from data_prep.atomic import atomic_path, atomic_write
 from data_prep.synth.annotate import is_labelled, labelme
 from data_prep.synth.folder import TRUTH, Written, appearing, scene_name
 from data_prep.synth.geopackage import Layer, write_geopackage
@@ -49,7 +50,8 @@ def write_scene(folder: Path, options: Options, index: int) -> Written:
         hand = np.random.default_rng((options.seed, index, HAND))
         labels = labelme(hand, scene, seen, truth, f'{name}.tif')
         write_geopackage(half_made / TRUTH / f'{name}.gpkg', _layers(scene, name, truth, transform), CRS)
-        (half_made / f'{name}.json').write_text(json.dumps(labels), encoding='utf-8')
+        with atomic_write(half_made / f'{name}.json', sync=False) as file:
+            json.dump(labels, file)
     return Written(name, len(truth), len(labels['shapes']))
 
 
@@ -60,7 +62,11 @@ def _write_raster(path: Path, scene: Scene, seen: Seen, transform: Affine) -> No
         tiled=True, blockxsize=256, blockysize=256, compress='deflate', zlevel=3, predictor=2, interleave='pixel',
         photometric='rgb', bigtiff='if_safer',
     )  # fmt: skip
-    with rasterio.Env(GDAL_CACHEMAX=CACHE_MB), rasterio.open(path, 'w', **profile) as raster:
+    with (
+        rasterio.Env(GDAL_CACHEMAX=CACHE_MB),
+        atomic_path(path, sync=False) as temporary,
+        rasterio.open(temporary, 'w', **profile) as raster,
+    ):
         for band in scene.bands():
             raster.write(band.rgb, window=Window(0, band.top, width, band.rgb.shape[1]))
             seen.add(band)

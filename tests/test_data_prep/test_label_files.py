@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_prep.errors import DataError
-from data_prep.features import label_text
-from data_prep.labelme import read_labelme
+from data_prep.labels.features import label_text
+from data_prep.labels.labelme import read_labelme
+from data_prep.labels.strict_json import read_json, write_json
+from data_prep.labels.vectors import read_geojson
 from data_prep.scenes import json_kind
-from data_prep.strict_json import read_json, write_json
-from data_prep.vectors import read_geojson
 
 PATH = Path('a.json')
 numbers = st.integers() | st.floats()

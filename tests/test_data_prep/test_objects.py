@@ -8,8 +8,8 @@ import shapely
 from rasterio.transform import Affine
 
 from data_prep.errors import DataError
-from data_prep.objects import load_objects
-from data_prep.rasters import raster_info
+from data_prep.imagery.rasters import raster_info
+from data_prep.labels.objects import load_objects
 from data_prep.scenes import Scene
 
 TREES = [[[10.5, 10], [30, 12], [28, 20]], [[50, 30], [70, 30], [70, 40.25], [50, 40]], [[80, 50], [110, 50], [90, 60]]]

@@ -6,9 +6,9 @@ from rasterio.io import MemoryFile
 
 from data_prep.errors import DataError
 from data_prep.grid import Window
-from data_prep.pixels import encode_png, read_tile
-from data_prep.rasters import open_raster, raster_info
-from data_prep.stretch import apply_stretch, needs_stretch, stretch_limits
+from data_prep.imagery.pixels import encode_png, read_tile
+from data_prep.imagery.rasters import open_raster, raster_info
+from data_prep.imagery.stretch import apply_stretch, needs_stretch, stretch_limits
 
 
 def test_tile_is_padded_with_zeros_where_it_must_not_read(tmp_path, write_raster):

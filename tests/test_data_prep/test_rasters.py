@@ -10,7 +10,7 @@ from rasterio.transform import Affine
 
 from data_prep.errors import DataError
 from data_prep.grid import Window
-from data_prep.rasters import open_raster, raster_info, read_window, sha256, three_bands
+from data_prep.imagery.rasters import open_raster, raster_info, read_window, sha256, three_bands
 
 VRT = '<VRTDataset rasterXSize="8" rasterYSize="8"><VRTRasterBand dataType="Byte" band="1"><SimpleSource>{}</SimpleSource></VRTRasterBand></VRTDataset>'  # noqa: E501
 

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from data_prep.coco import scene_keys
 from data_prep.grid import Window
-from data_prep.objects import SceneObject
-from data_prep.rasters import raster_info
-from data_prep.scene_tiles import SceneJob, TileRule, count_windows, cut_scene, write_tiles
-from data_prep.splits import Region
+from data_prep.imagery.rasters import raster_info
+from data_prep.labels.objects import SceneObject
+from data_prep.tile.scene_tiles import SceneJob, TileRule, count_windows, cut_scene, write_tiles
+from data_prep.tile.splits import Region
 
 SIZE_WH = (96, 64)
 

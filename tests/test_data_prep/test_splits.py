@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from data_prep.errors import DataError
 from data_prep.grid import Window
-from data_prep.splits import name_scenes, split_blocks, split_scenes
+from data_prep.tile.splits import name_scenes, split_blocks, split_scenes
 
 ratios = st.lists(st.integers(0, 20), min_size=3, max_size=3).filter(any).map(lambda r: tuple(n / sum(r) for n in r))
 

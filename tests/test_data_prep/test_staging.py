@@ -5,7 +5,7 @@ import os
 import pytest
 
 from data_prep.errors import DataError
-from data_prep.staging import MARKER, check_out, staged_folder
+from data_prep.tile.staging import MARKER, check_out, staged_folder
 
 
 def data_set(path, text='old'):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from data_prep.scene_tiles import TileRule
-from data_prep.splits import Ratios
+from data_prep.tile.scene_tiles import TileRule
+from data_prep.tile.splits import Ratios
 
 
 @dataclass(frozen=True)

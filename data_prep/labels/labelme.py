@@ -9,7 +9,7 @@ import numpy as np
 import shapely
 
 from data_prep.errors import DataError
-from data_prep.features import Feature, FeatureFile, label_text
+from data_prep.labels.features import Feature, FeatureFile, label_text
 from data_prep.polygons import NOT_FINITE
 
 

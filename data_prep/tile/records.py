@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from data_prep.coco import number_records
-from data_prep.loading import LoadedScene
-from data_prep.rasters import sha256
-from data_prep.scene_tiles import SceneJob, SceneTiles, Tile
-from data_prep.settings import Settings
-from data_prep.splits import SPLITS
-from data_prep.strict_json import write_json
+from data_prep.imagery.rasters import sha256
+from data_prep.labels.strict_json import write_json
+from data_prep.tile.loading import LoadedScene
+from data_prep.tile.scene_tiles import SceneJob, SceneTiles, Tile
+from data_prep.tile.settings import Settings
+from data_prep.tile.splits import SPLITS
 
 FORMAT = 1  # of the three records; grows when a reader must know
 

@@ -14,11 +14,11 @@ import shapely
 from data_prep.atomic import atomic_write
 from data_prep.coco import Record, annotation, image
 from data_prep.grid import Window, tile_name, tile_windows
-from data_prep.objects import SceneObject
-from data_prep.pixels import encode_png, read_tile
+from data_prep.imagery.pixels import encode_png, read_tile
+from data_prep.imagery.rasters import RasterInfo, open_raster
+from data_prep.labels.objects import SceneObject
 from data_prep.polygons import clip, to_tile
-from data_prep.rasters import RasterInfo, open_raster
-from data_prep.splits import Region
+from data_prep.tile.splits import Region
 
 MIN_SIDE_PX = 1.0  # of the bounding box; thinner parts are slivers that no mask can show
 MIN_AREA_PX = 4.0

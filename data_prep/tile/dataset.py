@@ -14,15 +14,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from data_prep.coco import scene_keys
-from data_prep.loading import LoadedScene, class_names, load_scene, plan_splits
-from data_prep.rasters import open_raster, sha256, three_bands
-from data_prep.records import MadeDataset, write_records
-from data_prep.scene_tiles import SceneJob, SceneTiles, count_windows, cut_scene, write_tiles
+from data_prep.imagery.rasters import open_raster, sha256, three_bands
+from data_prep.imagery.stretch import needs_stretch, stretch_limits
 from data_prep.scenes import find_scenes
-from data_prep.settings import Settings
-from data_prep.splits import SPLITS, Region, rank
-from data_prep.staging import check_out, staged_folder
-from data_prep.stretch import needs_stretch, stretch_limits
+from data_prep.tile.loading import LoadedScene, class_names, load_scene, plan_splits
+from data_prep.tile.records import MadeDataset, write_records
+from data_prep.tile.scene_tiles import SceneJob, SceneTiles, count_windows, cut_scene, write_tiles
+from data_prep.tile.settings import Settings
+from data_prep.tile.splits import SPLITS, Region, rank
+from data_prep.tile.staging import check_out, staged_folder
 
 Progress = Callable[[int], Callable[[], object]]
 

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from data_prep.errors import DataError
-from data_prep.objects import SceneObjects, load_objects
-from data_prep.rasters import RasterInfo, raster_info, three_bands
+from data_prep.imagery.rasters import RasterInfo, raster_info, three_bands
+from data_prep.imagery.stretch import needs_stretch
+from data_prep.labels.objects import SceneObjects, load_objects
 from data_prep.scenes import Scene
-from data_prep.settings import Settings
-from data_prep.splits import Region, name_scenes, split_blocks, split_scenes
-from data_prep.stretch import needs_stretch
+from data_prep.tile.settings import Settings
+from data_prep.tile.splits import Region, name_scenes, split_blocks, split_scenes
 
 MIN_SCENES = 3  # from here on whole scenes are split, below it blocks
 

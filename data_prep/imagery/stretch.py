@@ -9,7 +9,7 @@ import rasterio
 
 from data_prep.errors import DataError
 from data_prep.grid import Window
-from data_prep.rasters import RasterInfo, read_window
+from data_prep.imagery.rasters import RasterInfo, read_window
 
 LoHi = list[list[float]]  # one [lo, hi] per band
 

@@ -12,7 +12,7 @@ import shapely
 from shapely.geometry import shape as build_geometry
 
 from data_prep.errors import DataError, MissingPackage
-from data_prep.features import Feature, FeatureFile, label_text, parse_crs
+from data_prep.labels.features import Feature, FeatureFile, label_text, parse_crs
 
 MAGIC = {'.gpkg': b'SQLite format 3\0', '.shp': b'\0\0\x27\x0a'}  # what the first bytes must be
 

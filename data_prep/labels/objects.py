@@ -12,13 +12,13 @@ import shapely
 from rasterio._err import CPLE_BaseError  # what warp.transform raises; rasterio.errors does not offer it
 
 from data_prep.errors import DataError
-from data_prep.features import Feature, FeatureFile
-from data_prep.labelme import read_labelme
+from data_prep.imagery.rasters import RasterInfo
+from data_prep.labels.features import Feature, FeatureFile
+from data_prep.labels.labelme import read_labelme
+from data_prep.labels.strict_json import read_json
+from data_prep.labels.vectors import read_geojson, read_ogr
 from data_prep.polygons import Area, repair, unusable
-from data_prep.rasters import RasterInfo
 from data_prep.scenes import Scene, json_kind
-from data_prep.strict_json import read_json
-from data_prep.vectors import read_geojson, read_ogr
 
 OUTSIDE = 'wholly outside the raster'
 

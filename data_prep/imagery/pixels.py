@@ -9,8 +9,8 @@ import rasterio
 from rasterio.io import MemoryFile
 
 from data_prep.grid import Window
-from data_prep.rasters import read_window
-from data_prep.stretch import LoHi, apply_stretch
+from data_prep.imagery.rasters import read_window
+from data_prep.imagery.stretch import LoHi, apply_stretch
 
 
 def read_tile(

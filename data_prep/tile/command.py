@@ -12,11 +12,11 @@ from typing import Any
 from tqdm import tqdm
 
 from data_prep import arguments
-from data_prep.dataset import build_dataset
 from data_prep.errors import DataError, ExitCode
-from data_prep.records import MadeDataset, report
-from data_prep.scene_tiles import TileRule
-from data_prep.settings import Settings
+from data_prep.tile.dataset import build_dataset
+from data_prep.tile.records import MadeDataset, report
+from data_prep.tile.scene_tiles import TileRule
+from data_prep.tile.settings import Settings
 
 EPILOG = """\
 labels: LabelMe .json, GeoJSON, GeoPackage or Shapefile with the raster's name, beside it or in the --labels folder.

@@ -1,0 +1,1 @@
+"""Rasters: opened safely, read by windows, stretched to 8 bits."""
