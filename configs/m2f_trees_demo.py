@@ -21,18 +21,18 @@ train_pipeline = [
     dict(type='PhotoMetricDistortion', swap_channels=False),
     dict(type='RandomFlip', prob=0.5),
     dict(type='RandomRot90'),
-    dict(type='RandomResize', scale=None, ratio_range=(0.6, 1.6), resize_type='Resize', keep_ratio=True),
+    dict(type='RandomResize', scale=None, ratio_range=(0.75, 1.33), resize_type='Resize', keep_ratio=True),
     dict(type='RandomCrop', crop_size=None, crop_type='absolute', recompute_bbox=True, allow_negative_crop=True),
     dict(type='FilterAnnotations', min_gt_bbox_wh=(1, 1), min_gt_mask_area=16, by_mask=True, keep_empty=False),
     dict(type='PackDetInputs'),
 ]
 train_dataloader = dict(batch_size=8, dataset=dict(pipeline=train_pipeline))  # of each of two processes
 
-train_cfg = dict(max_iters=2400, val_interval=400)
+train_cfg = dict(max_iters=2300, val_interval=575)
 lr_warmup_updates = 40
 optim_wrapper = dict(
     accumulative_counts=1,
     optimizer=dict(lr=8e-4),
     paramwise_cfg=dict(custom_keys=dict(backbone=dict(lr_mult=1.0))),  # nothing pretrained to be spared
 )
-default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=400))
+default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=575))

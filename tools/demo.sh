@@ -5,9 +5,9 @@
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 out=$root/work_dirs/demo config=$root/configs/m2f_trees_demo.py
-scenes=6 size=1536 trees=14-22 options=()
+scenes=6 size=2560 trees=90-130 options=()
 case ${1:-} in
-  --quick) scenes=3 size=512 trees=5-8 options=(train_cfg.max_iters=20 train_cfg.val_interval=20 image_size=128,128) ;;
+  --quick) scenes=3 size=512 trees=5-8 options=(train_cfg.max_iters=20 train_cfg.val_interval=20) ;;
   '') ;;
   *) sed -n '2s/^# //p' "$0" >&2; exit 2 ;;
 esac
@@ -18,13 +18,15 @@ rm -rf "$out"
 
 say "drawing $scenes scenes"
 "$python" -m data_prep synth --out "$out/scenes" --scenes "$scenes" --size "$size" --trees "$trees" \
-  --difficulty easy --seed 0
+  --difficulty easy --seed 0 --jobs 2
 say 'cutting tiles'
-# A 256 px tile shows most trunks in part, and what is not labelled would be learnt as ground: keep parts from 10 % on.
-"$python" -m data_prep tile "$out/scenes" --out "$out/data" --tile-size 256 --overlap 0.25 --min-visible 0.1 \
-  --val "$(printf 'synth_%02d' $((scenes - 2)))" --test "$(printf 'synth_%02d' $((scenes - 1)))" || (($? == 1))
+# A 128 px tile shows most trunks in part, and what is not labelled would be learnt as ground: keep parts from 10 % on.
+"$python" -m data_prep tile "$out/scenes" --out "$out/data" --tile-size 128 --overlap 0.25 --min-visible 0.1 \
+  --empty-share 0.1 --val "$(printf 'synth_%02d' $((scenes - 2)))" --test "$(printf 'synth_%02d' $((scenes - 1)))" || (($? == 1))
 say 'training'
-"$python" "$root/tools/train.py" "$config" --work-dir "$out" --cfg-options data_root="$out/data" "${options[@]}"
+# Two processes on two cores do 1.3 times as much as two threads of one.
+PYTHON=$python bash "$root/tools/dist_train.sh" "$config" 2 --work-dir "$out" \
+  --cfg-options data_root="$out/data" "${options[@]}"
 say 'testing on a scene never seen'
 best=$(ls "$out"/best_coco_segm_mAP_iter_*.pth)
 "$python" "$root/tools/test.py" "$config" "$best" --work-dir "$out" --show-dir "$out/vis" \

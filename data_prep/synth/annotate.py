@@ -15,6 +15,7 @@ from data_prep.synth.truth import Seen, TreeTruth
 
 LABEL = 'fallen_tree'
 UNSEEN_END_PX = 10  # an end that is hidden for longer than this is not drawn
+UNSEEN_SIDE_PX = 8  # of a root plate or crown, hidden parts are drawn this far
 STRAY_PX = 0.35  # deviation of a drawn vertex
 CROSSED = 0.03  # share of outlines that cross themselves
 
@@ -35,8 +36,9 @@ def labelme(rng: np.random.Generator, scene: Scene, seen: Seen, truth: list[Tree
         image: Name of the raster.
 
     Returns:
-        One polygon for each tree that ``is_labelled``. It runs through parts that other trees and crowns hide, leaves
-        out an end of the stem that nothing is seen of, and stays inside the picture and out of its holes.
+        One polygon for each tree that ``is_labelled``. Along the stem it runs through parts that other trees and crowns
+        hide; it leaves out ends of the stem, root plates and crowns that nothing is seen of, and stays inside the
+        picture and out of its holes.
     """
     drawn = [_drawn(rng, scene, seen, tree) for tree in truth if is_labelled(tree)]
     shapes = [
@@ -59,6 +61,7 @@ def labelme(rng: np.random.Generator, scene: Scene, seen: Seen, truth: list[Tree
 
 def _drawn(rng: np.random.Generator, scene: Scene, seen: Seen, tree: TreeTruth) -> Floats | None:
     outline = shapely.difference(tree.outline, _unseen_ends(tree, seen.of(tree.number)))
+    outline = shapely.intersection(outline, _guessed(tree, scene.gsd_m))
     outline = shapely.intersection(outline, shapely.box(0, 0, *scene.size_wh))
     for hole in scene.camera.holes:
         outline = shapely.difference(outline, hole)
@@ -69,6 +72,12 @@ def _drawn(rng: np.random.Generator, scene: Scene, seen: Seen, tree: TreeTruth) 
     ring = np.asarray(shapely.simplify(largest, 0.8).exterior.coords)[:-1]
     ring = np.clip(ring + rng.normal(0, STRAY_PX, ring.shape), 0, scene.size_wh)
     return _crossed(ring) if rng.random() < CROSSED else ring
+
+
+def _guessed(tree: TreeTruth, gsd_m: float) -> shapely.Geometry:
+    """Where a person supposes the tree: along the stem, and a little around what is seen of plate and crown."""
+    stem = tree.centreline.buffer(0.75 * max(tree.diameters_m) / gsd_m)
+    return shapely.union(stem, shapely.simplify(tree.visible, 1).buffer(UNSEEN_SIDE_PX, quad_segs=2))
 
 
 def _unseen_ends(tree: TreeTruth, seen_xy: np.ndarray) -> shapely.Geometry:

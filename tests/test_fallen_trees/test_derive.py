@@ -64,8 +64,8 @@ def test_detections_per_image_follow_the_queries(demo_config):
 
 
 def test_more_detections_than_queries_can_give_are_refused(demo_config):
-    demo_config.model.test_cfg.max_per_image = 51
-    with pytest.raises(ConfigError, match='50 queries x 1 classes'):
+    demo_config.model.test_cfg.max_per_image = 26
+    with pytest.raises(ConfigError, match='25 queries x 1 classes'):
         derive(demo_config, SPLITS)
 
 
