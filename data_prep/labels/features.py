@@ -23,6 +23,7 @@ class Feature:
     label: str | None
     geometry: shapely.Geometry | None
     problem: str | None = None  # why it cannot be an object, where the reader knows
+    skip: str | None = None  # why it is passed over on purpose
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,10 @@ from rasterio._err import CPLE_BaseError  # what warp.transform raises; rasterio
 
 from data_prep.errors import DataError
 from data_prep.imagery.rasters import RasterInfo
+from data_prep.labels.coco_file import last_json, read_coco
 from data_prep.labels.features import Feature, FeatureFile
+from data_prep.labels.label_map import LabelMap
 from data_prep.labels.labelme import read_labelme
-from data_prep.labels.strict_json import read_json
 from data_prep.labels.vectors import read_geojson, read_ogr
 from data_prep.polygons import Area, repair, unusable
 from data_prep.scenes import Scene, json_kind
@@ -53,7 +54,11 @@ class SceneObjects:
 
 
 def load_objects(
-    scene: Scene, info: RasterInfo, label_field: str = 'label', keep_label: Callable[[str], bool] | None = None
+    scene: Scene,
+    info: RasterInfo,
+    label_field: str = 'label',
+    keep_label: Callable[[str], bool] | None = None,
+    label_map: LabelMap | None = None,
 ) -> SceneObjects:
     """Read, place and repair the objects of one scene.
 
@@ -63,6 +68,7 @@ def load_objects(
         label_field: Field of vector files that holds the class.
         keep_label: Says False for a label that is passed over; it may raise ValueError with the reason to refuse one,
             to which file and feature number are added here. None keeps all.
+        label_map: Renames labels before ``keep_label`` sees them; those without a new name are passed over.
 
     Returns:
         Objects that overlap the raster. Every feature of the file is an object, dropped or skipped.
@@ -77,8 +83,15 @@ def load_objects(
     geometries = _to_pixels(source, info)
     for feature, geometry in zip(source.features, geometries, strict=True):
         where = (scene.labels.name, feature.number)
-        if not _wanted(feature, scene.labels, keep_label):
-            result.skipped.append(Note(*where, f'label {feature.label} is not in --classes'))
+        label = (label_map or {}).get(feature.label, feature.label)
+        if label is None and feature.label is not None:
+            result.skipped.append(Note(*where, f'label {feature.label} is dropped by --label-map'))
+            continue
+        if feature.skip:
+            result.skipped.append(Note(*where, feature.skip))
+            continue
+        if not _wanted(label, f'{scene.labels}, feature {feature.number}', keep_label):
+            result.skipped.append(Note(*where, f'label {label} is not in --classes'))
             continue
         polygon, problem, reason = _clean(feature, geometry, info)
         if polygon is None:
@@ -86,7 +99,7 @@ def load_objects(
             continue
         if problem:
             result.repaired.append(Note(*where, problem))
-        result.objects.append(SceneObject(f'{scene.name}/{feature.number}', feature.number, feature.label, polygon))
+        result.objects.append(SceneObject(f'{scene.name}/{feature.number}', feature.number, label, polygon))
     if not result.objects and any(note.reason == OUTSIDE for note in result.dropped):
         raise DataError(f'{scene.labels}: every polygon lies outside {info.path}; check the CRS and the pairing')
     return result
@@ -98,13 +111,13 @@ def _read(path: Path, info: RasterInfo, label_field: str) -> FeatureFile:
         return read_ogr(path, label_field)
     if suffix not in ('.json', '.geojson'):
         raise DataError(f'{path} must end in .json, .geojson, .gpkg or .shp')
-    content = read_json(path)
+    content = last_json(path)
     kind = json_kind(path, content)
     if kind == 'labelme':
         return read_labelme(path, content, (info.width, info.height))
     if kind == 'geojson':
         return read_geojson(path, content, label_field)
-    raise DataError(f'{path} is a COCO file; labels come as LabelMe, GeoJSON, GeoPackage or Shapefile')
+    return read_coco(path, info.path.name, (info.width, info.height))
 
 
 def _to_pixels(source: FeatureFile, info: RasterInfo) -> list[shapely.Geometry | None]:
@@ -140,12 +153,11 @@ def _place_one(geometry: shapely.Geometry | None, place: Callable[[np.ndarray], 
         return None
 
 
-def _wanted(feature: Feature, path: Path, keep_label: Callable[[str], bool] | None) -> bool:
-    where = f'{path}, feature {feature.number}'
-    if feature.label is None:
+def _wanted(label: str | None, where: str, keep_label: Callable[[str], bool] | None) -> bool:
+    if label is None:
         raise DataError(f'{where} has no label; give it one')
     try:
-        return keep_label is None or keep_label(feature.label)
+        return keep_label is None or keep_label(label)
     except ValueError as error:
         raise DataError(f'{where}: {error}') from None
 

@@ -21,17 +21,29 @@ def read_json(path: str | os.PathLike[str]) -> Any:
     Raises:
         DataError: If the file is missing, too large, not UTF-8, not JSON, or nested too deep.
     """
-    path = Path(path)
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise DataError(f'{path} is larger than {MAX_BYTES >> 20} MiB; split it, or convert it to GeoPackage')
-        return json.loads(path.read_text(encoding='utf-8-sig'))
-    except UnicodeDecodeError as error:
-        raise DataError(f'{path} must be UTF-8 text; byte {error.start} is not; save it as UTF-8') from None
+        return json.loads(read_text(path))
     except json.JSONDecodeError as error:
         raise DataError(f'{path} is not valid JSON: {error.msg} in line {error.lineno}; export it again') from None
     except RecursionError:
         raise DataError(f'{path} is nested too deep to be a label file; export it again') from None
+    except ValueError as error:  # Python refuses whole numbers of more than 4300 digits
+        raise DataError(f'{path} holds a number that cannot be read: {error}; export it again') from None
+
+
+def read_text(path: str | os.PathLike[str]) -> str:
+    """Read a text file that somebody else wrote.
+
+    Raises:
+        DataError: If the file is missing, too large or not UTF-8.
+    """
+    path = Path(path)
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise DataError(f'{path} is larger than {MAX_BYTES >> 20} MiB; split it, or convert it to GeoPackage')
+        return path.read_text(encoding='utf-8-sig')
+    except UnicodeDecodeError as error:
+        raise DataError(f'{path} must be UTF-8 text; byte {error.start} is not; save it as UTF-8') from None
     except OSError as error:
         raise DataError(f'{path} cannot be read: {error.strerror}') from None
 
@@ -44,5 +56,6 @@ def write_json(path: str | os.PathLike[str], content: Any, *, indent: int | None
     """
     with atomic_write(path) as file:
         separators = (',', ':') if indent is None else (',', ': ')
-        json.dump(content, file, indent=indent, separators=separators, ensure_ascii=False, allow_nan=False)
-        file.write('\n')
+        # dumps, not dump: without indent it is written in C, five times as fast.
+        text = json.dumps(content, indent=indent, separators=separators, ensure_ascii=False, allow_nan=False)
+        file.write(f'{text}\n')

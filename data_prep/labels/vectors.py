@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +54,15 @@ def _geojson_feature(path: Path, number: int, feature: dict[str, Any], label_fie
         return Feature(number, label, None, f'geometry cannot be built: {error}')
 
 
+@contextmanager
+def quiet_ogr() -> Iterator[None]:
+    """Keep GDAL's doubts about a vector file to itself; what cannot be read is an error anyway."""
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore', RuntimeWarning)
+        yield
+
+
+@quiet_ogr()
 def read_ogr(path: Path, label_field: str) -> FeatureFile:
     """Read a GeoPackage with one layer, or a Shapefile.
 
@@ -58,7 +70,7 @@ def read_ogr(path: Path, label_field: str) -> FeatureFile:
         DataError: If it is not what its name says, cannot be read, has several layers, no such field, or no CRS.
         MissingPackage: If pyogrio is not installed.
     """
-    _check_magic(path)
+    check_magic(path)
     try:
         import pyogrio
     except ModuleNotFoundError:
@@ -86,8 +98,12 @@ def read_ogr(path: Path, label_field: str) -> FeatureFile:
     )
 
 
-def _check_magic(path: Path) -> None:
-    """Refuse a file of another kind under this name, so that no driver that follows links gets to see it."""
+def check_magic(path: Path) -> None:
+    """Refuse a file of another kind under this name, so that no driver that follows links gets to see it.
+
+    Raises:
+        DataError: If its first bytes are not those of its suffix, or it cannot be read.
+    """
     expected = MAGIC[path.suffix.lower()]
     try:
         with open(path, 'rb') as file:
