@@ -15,7 +15,15 @@ from typing import NoReturn
 from data_prep.errors import DataError, ExitCode, MissingPackage, Terminated, one_line
 
 # Each module offers add_parser(subparsers) and run(args) -> exit code; add_parser sets ``run`` as the parser's default.
-COMMANDS = ('data_prep.tile', 'data_prep.synth')
+COMMANDS = (
+    'data_prep.tile',
+    'data_prep.check',
+    'data_prep.select',
+    'data_prep.synth',
+    'data_prep.show',
+    'data_prep.stats',
+    'data_prep.convert',
+)
 
 # Read by GDAL when it starts, so it is set before any command imports rasterio: no driver that follows names to other
 # files or hosts, no Python code in rasters, no look at a raster's neighbours, no network.

@@ -31,13 +31,13 @@ def names(text: str) -> tuple[str, ...]:
 
 
 def bands(text: str) -> tuple[int, ...]:
-    """Argument type for one or three band numbers."""
+    """Argument type for band numbers."""
     try:
         items = tuple(int(item) for item in text.split(','))
     except ValueError:
         items = ()
-    if len(items) not in (1, 3) or min(items) < 1:
-        raise argparse.ArgumentTypeError(f'must be one or three band numbers from 1, such as 1,2,3; got {text!r}')
+    if not items or min(items) < 1:
+        raise argparse.ArgumentTypeError(f'must be band numbers from 1, such as 1,2,3; got {text!r}')
     return items
 
 

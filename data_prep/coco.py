@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import rasterio.windows
+from affine import Affine
 from pycocotools import mask as rle
 
 from data_prep.grid import Window
@@ -23,20 +23,27 @@ def categories(classes: Sequence[str]) -> list[Record]:
     return [{'id': number, 'name': name, 'supercategory': 'object'} for number, name in enumerate(classes, 1)]
 
 
-def segmentation(polygon: Area, size_wh: tuple[int, int]) -> tuple[list[list[float]] | Record, float]:
+def segmentation(
+    polygon: Area, size_wh: tuple[int, int], *, as_rle: bool = False
+) -> tuple[list[list[float]] | Record, float]:
     """Outline of an object in a tile and the area it encloses.
 
     Args:
         polygon: In tile pixels, rounded.
         size_wh: Width and height of the tile.
+        as_rle: Whether polygons without holes become RLE too.
 
     Returns:
         A list of flat rings ``[x0, y0, x1, y1, ...]`` with the polygon's area in px^2. COCO rings cannot have holes:
         a polygon with holes becomes a compressed RLE (``counts`` as str) with the number of its pixels.
     """
-    if not has_holes(polygon):
-        return [ring.ravel().tolist() for ring in rings(polygon)], round(polygon.area, 6)
-    encoded = rle.encode(np.asfortranarray(_mask(polygon, size_wh)))
+    if has_holes(polygon):
+        encoded = rle.encode(np.asfortranarray(_mask(polygon, size_wh)))
+    else:
+        flat = [ring.ravel().tolist() for ring in rings(polygon)]
+        if not as_rle:
+            return flat, round(polygon.area, 6)
+        encoded = rle.merge(rle.frPyObjects(flat, size_wh[1], size_wh[0]))
     return {'size': [size_wh[1], size_wh[0]], 'counts': encoded['counts'].decode('ascii')}, float(rle.area(encoded))
 
 
@@ -58,7 +65,14 @@ def _mask(polygon: Area, size_wh: tuple[int, int]) -> np.ndarray:
 
 
 def annotation(
-    polygon: Area, size_wh: tuple[int, int], *, category_id: int, object_id: str, visible_fraction: float
+    polygon: Area,
+    size_wh: tuple[int, int],
+    *,
+    category_id: int,
+    object_id: str,
+    visible_fraction: float,
+    as_rle: bool = False,
+    iscrowd: bool = False,
 ) -> Record:
     """Entry of one object in one tile, still without ``id`` and ``image_id``.
 
@@ -68,14 +82,16 @@ def annotation(
         category_id: From 1.
         object_id: ``scene/feature``, the same in every tile that shows a part of the object.
         visible_fraction: Visible area by whole area.
+        as_rle: Whether the outline is written as a mask.
+        iscrowd: Whether it is a region to ignore; COCO wants a mask for it.
     """
     x0, y0, x1, y1 = polygon.bounds
-    outline, area = segmentation(polygon, size_wh)
+    outline, area = segmentation(polygon, size_wh, as_rle=as_rle or iscrowd)
     return {
         'category_id': category_id,
         'bbox': [x0, y0, round(x1 - x0, 6), round(y1 - y0, 6)],
         'area': area,
-        'iscrowd': 0,
+        'iscrowd': int(iscrowd),
         'segmentation': outline,
         'object_id': object_id,
         'visible_fraction': round(visible_fraction, 6),
@@ -94,18 +110,18 @@ def image(
 
     Args:
         file_name: Name of the tile inside ``images/SPLIT``.
-        window: The tile in source pixels; may reach past the raster or the split's block.
+        window: The tile in pixels of ``info.grid``; may reach past the raster or the split's block.
         read: The part of the window that is filled; the rest of the tile is 0.
         scene: Keys that all tiles of a scene share, see ``scene_keys``.
-        info: Header of the source.
+        info: Header of the source, with the scale.
     """
-    placed = rasterio.windows.transform(rasterio.windows.Window(*window), info.transform)
+    placed = info.transform * Affine.scale(*info.grid.step_xy) * Affine.translation(window.x, window.y)
     return {
         'file_name': file_name,
         'width': window.width,
         'height': window.height,
-        'window_xywh': list(window),
-        'read_xywh': list(read),
+        'window_xywh': info.grid.to_source(window),
+        'read_xywh': info.grid.to_source(read),
         'transform': list(placed)[:6],
         **scene,
     }
@@ -120,12 +136,12 @@ def scene_keys(
         'scene': name,
         'source': source,
         'source_sha256': source_sha256,
-        'scale': 1.0,
+        'scale': info.scale,
         'bands': list(bands),
         'stretch_lo_hi': limits,
         'nodata': info.nodata if finite else str(info.nodata),  # JSON has no NaN
         'crs': info.crs_name,
-        'gsd_m': info.gsd_m,
+        'gsd_m': None if info.gsd_m is None else round(info.gsd_m * math.sqrt(math.prod(info.grid.step_xy)), 9),
     }
 
 

@@ -62,6 +62,9 @@ def repair(geometry: shapely.Geometry) -> tuple[Area | None, str | None]:
 
 def clip(polygon: Area, box_xyxy: tuple[float, float, float, float]) -> Area | None:
     """Part of a valid polygon inside a box, or None. Over boxes that tile the plane the areas add up to the whole."""
+    x0, y0, x1, y1 = polygon.bounds
+    if box_xyxy[0] <= x0 and box_xyxy[1] <= y0 and x1 <= box_xyxy[2] and y1 <= box_xyxy[3]:
+        return polygon  # most objects of a tile lie in it whole
     return polygon_parts(shapely.intersection(polygon, shapely.box(*box_xyxy)))
 
 

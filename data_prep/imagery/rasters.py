@@ -14,12 +14,13 @@ from pathlib import Path
 import numpy as np
 import rasterio
 from affine import Affine
-from rasterio.enums import ColorInterp
+from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError
 from rasterio.windows import Window as RasterioWindow
 
 from data_prep.errors import DataError
-from data_prep.grid import Window
+from data_prep.grid import Grid, Window
+from data_prep.imagery.resample import resample, source_window
 
 # Kinds of files that are opened, by their first bytes. None follows a name inside the file to another file or host.
 DRIVERS = {
@@ -30,6 +31,8 @@ DRIVERS = {
     b'\x89PNG': 'PNG',
     b'\xff\xd8\xff': 'JPEG',
 }
+MAX_PIXELS = 1 << 21  # of source or grid, resampled at a time
+
 SUFFIXES = ('.tif', '.tiff', '.png', '.jpg', '.jpeg')
 
 
@@ -45,11 +48,18 @@ class RasterInfo:
     crs: rasterio.CRS | None
     transform: Affine  # pixel corner -> map; identity where the file has none
     nodata: float | None
+    alpha_band: int | None = None  # from 1
+    scale: float = 1.0  # at which tiles are cut from it, see ``grid.Grid``
 
     @property
     def window(self) -> Window:
-        """The whole raster."""
+        """The whole raster, in its own pixels."""
         return Window(0, 0, self.width, self.height)
+
+    @property
+    def grid(self) -> Grid:
+        """The pixels that tiles are cut from."""
+        return Grid((self.width, self.height), self.scale)
 
     @property
     def gsd_m(self) -> float | None:
@@ -109,6 +119,7 @@ def raster_info(path: str | os.PathLike[str]) -> RasterInfo:
         if dataset.colorinterp[0] == ColorInterp.palette:
             raise DataError(f'{path} holds colour-table indexes; expand it first: gdal_translate -expand rgb')
         dtype = np.result_type(*dataset.dtypes)
+        alpha = [band for band, kind in enumerate(dataset.colorinterp, 1) if kind == ColorInterp.alpha]
         if dtype.kind not in 'uif':
             raise DataError(f'{path} must hold integers or floats; got {dtype}')
         return RasterInfo(
@@ -120,6 +131,7 @@ def raster_info(path: str | os.PathLike[str]) -> RasterInfo:
             crs=dataset.crs,
             transform=dataset.transform,
             nodata=dataset.nodata,
+            alpha_band=alpha[0] if alpha else None,
         )
 
 
@@ -128,12 +140,16 @@ def three_bands(info: RasterInfo, bands: Sequence[int] | None) -> tuple[int, int
 
     Args:
         info: The raster.
-        bands: One band (grey: it fills all three) or three; None takes 1,2,3, or band 1 of a raster with one band.
+        bands: One band (grey: it fills all three) or three; None takes 1,2,3, or band 1 of a raster that has no other
+            but alpha.
 
     Raises:
         DataError: If it is neither one nor three bands, or the raster has no such band.
     """
-    chosen = tuple(bands or ((1,) if info.count == 1 else (1, 2, 3)))
+    colours = info.count - (info.alpha_band is not None)
+    if not bands and colours == 2:
+        raise DataError(f'{info.path} has two bands, which is neither grey nor colour; choose one with --bands 1')
+    chosen = tuple(bands or ((1,) if colours <= 1 else (1, 2, 3)))
     if len(chosen) not in (1, 3):
         raise DataError(f'--bands takes one band or three; got {len(chosen)}')
     if not all(1 <= band <= info.count for band in chosen):
@@ -142,32 +158,72 @@ def three_bands(info: RasterInfo, bands: Sequence[int] | None) -> tuple[int, int
 
 
 def read_window(
-    dataset: rasterio.DatasetReader, window: Window, bands: Sequence[int], *, max_side: int | None = None
+    dataset: rasterio.DatasetReader,
+    window: Window,
+    bands: Sequence[int],
+    *,
+    scale: float = 1.0,
+    max_side: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Read pixels and where they hold data.
 
     A pixel holds data where the mask of the file (nodata value, mask band or alpha) says so and its values are finite.
-    A file that declares no mask at all has black holes: there a pixel that is 0 in all bands read holds no data.
+    A file that declares no mask at all has black holes: there a pixel that is 0 in all bands read holds no data. Where
+    there is a nodata value, one band read that differs from it is enough.
 
     Args:
         dataset: An open raster.
-        window: Inside the raster.
+        window: Inside the raster, or inside its ``Grid`` where ``scale`` is not 1.
         bands: Bands, counted from 1; repeats are read once.
-        max_side: Thin out to at most this many rows and columns, for statistics.
+        scale: Of the grid. A pixel of it depends on its place in the scene alone, not on the window it is read with.
+        max_side: Thin out to at most this many rows and columns, for statistics; at scale 1.
 
     Returns:
         Pixels (B, H, W) in the file's dtype and the valid mask (H, W) bool.
     """
-    shape = (window.height, window.width) if max_side is None else tuple(min(n, max_side) for n in window[:1:-1])
-    area = RasterioWindow(*window)
     unique = sorted(set(bands))
-    pixels = dataset.read(unique, window=area, out_shape=(len(unique), *shape))
-    valid = dataset.dataset_mask(window=area, out_shape=shape) > 0
+    if scale == 1:
+        shape = (window.height, window.width) if max_side is None else tuple(min(n, max_side) for n in window[:1:-1])
+        pixels, valid = _read(dataset, window, unique, shape)
+    else:
+        pixels, valid = _read_resampled(dataset, window, unique, Grid((dataset.width, dataset.height), scale))
+    return pixels[[unique.index(band) for band in bands]], valid
+
+
+def _read(
+    dataset: rasterio.DatasetReader, window: Window, bands: list[int], shape: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels and validity of a window of the source, thinned out to a shape."""
+    area = RasterioWindow(*window)
+    pixels = dataset.read(bands, window=area, out_shape=(len(bands), *shape))
+    flags = dataset.mask_flag_enums
+    if all(kinds == [MaskFlags.all_valid] for kinds in flags):
+        valid = (pixels != 0).any(axis=0)
+    elif MaskFlags.per_dataset in flags[0]:
+        valid = dataset.read_masks(1, window=area, out_shape=shape) > 0
+    else:
+        valid = (dataset.read_masks(bands, window=area, out_shape=(len(bands), *shape)) > 0).any(axis=0)
     if pixels.dtype.kind == 'f':
         valid &= np.isfinite(pixels).all(axis=0)
-    if all(flags == [rasterio.enums.MaskFlags.all_valid] for flags in dataset.mask_flag_enums):
-        valid &= (pixels != 0).any(axis=0)
-    return pixels[[unique.index(band) for band in bands]], valid
+    return pixels, valid
+
+
+def _read_resampled(
+    dataset: rasterio.DatasetReader, window: Window, bands: list[int], grid: Grid
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels and validity of a window of a grid, a few rows at a time, so that memory is bounded at any scale."""
+    dtype = np.result_type(*(dataset.dtypes[band - 1] for band in bands))
+    pixels = np.empty((len(bands), window.height, window.width), dtype)
+    valid = np.empty((window.height, window.width), bool)
+    across, down = grid.step_xy
+    rows = max(int(MAX_PIXELS / (window.width * max(across, 1) * max(down, 1))), 1)
+    for top in range(0, window.height, rows):
+        part = Window(window.x, window.y + top, window.width, min(rows, window.height - top))
+        source = source_window(part, grid)
+        read = _read(dataset, source, bands, (source.height, source.width))
+        strip = slice(top, top + part.height)
+        pixels[:, strip], valid[strip] = resample(*read, source, part, grid)
+    return pixels, valid
 
 
 def sha256(path: str | os.PathLike[str]) -> str:

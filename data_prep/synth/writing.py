@@ -12,9 +12,9 @@ from rasterio.transform import Affine
 from rasterio.windows import Window
 
 from data_prep.atomic import atomic_path, atomic_write
+from data_prep.labels.geopackage import Layer, write_geopackage
 from data_prep.synth.annotate import is_labelled, labelme
 from data_prep.synth.folder import TRUTH, Written, appearing, scene_name
-from data_prep.synth.geopackage import Layer, write_geopackage
 from data_prep.synth.scene import Scene
 from data_prep.synth.settings import Options
 from data_prep.synth.truth import Seen, TreeTruth, all_truth

@@ -13,15 +13,22 @@ from tqdm import tqdm
 
 from data_prep import arguments
 from data_prep.errors import DataError, ExitCode
+from data_prep.imagery.scale import SCALES
+from data_prep.imagery.stretch import MODES
+from data_prep.labels.label_map import read_label_map
 from data_prep.tile.dataset import build_dataset
+from data_prep.tile.known_split import read_known_split
 from data_prep.tile.records import MadeDataset, report
 from data_prep.tile.scene_tiles import TileRule
 from data_prep.tile.settings import Settings
+from data_prep.tile.tile_files import SUFFIXES, FileRule
 
+SPLIT_OPTIONS = ('split_by', 'split', 'val', 'test', 'kfold', 'split_info')
 EPILOG = """\
 labels: LabelMe .json, GeoJSON, GeoPackage or Shapefile with the raster's name, beside it or in the --labels folder.
 exit codes: 0 done; 1 done, but labels were dropped or a split shows no object; 2 wrong input; 3 disk, memory, package.
-A run that ends in an error leaves --out as it was.
+A run that ends in an error leaves --out as it was. One that is stopped, or finds the disk full, goes on where it was
+when it is started again; until then its work lies beside --out in .NAME.partial, which may be deleted.
 """
 
 
@@ -35,19 +42,27 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.set_defaults(run=run)
-    parser.add_argument('scenes', nargs='+', type=Path, metavar='SCENES', help='folders (searched flat) or rasters')
+    parser.add_argument('scenes', nargs='*', type=Path, metavar='SCENES', help='folders (searched flat) or rasters')
+    parser.add_argument('--scenes-table', type=Path, metavar='TABLE',
+        help='CSV or GeoPackage instead of SCENES: columns raster, labels, and if wanted split and name; '
+        'paths are relative to the table')  # fmt: skip
     parser.add_argument('--out', type=Path, required=True, metavar='FOLDER', help='data set to make')
     parser.add_argument('--overwrite', action='store_true', help='replace an older data set, once the new one is done')
     parser.add_argument('--json', action='store_true', help='print the counts as one line of JSON')
     _add_labels(parser.add_argument_group('labels'))
     _add_tiles(parser.add_argument_group('tiles'))
+    _add_files(parser.add_argument_group('files'))
     _add_split(parser.add_argument_group('split'))
+    _add_workers(parser.add_argument_group('workers'))
 
 
 def _add_labels(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add('--labels', type=Path, metavar='PATH', help='label file (of one raster) or folder of label files')
     add('--label-field', default='label', metavar='NAME', help='field of vector files with the class (default: label)')
+    add('--label-map', metavar='MAP',
+        help="rename labels before --classes: 'a=b,c=d', or a .json or .csv file; "
+        'an empty name drops the label')  # fmt: skip
     add('--classes', type=arguments.names, default=(), metavar='A,B',
         help='classes in the order of their ids (default: all labels found, sorted)')  # fmt: skip
     add('--skip-other-labels', action='store_true', help='pass over labels not in --classes instead of refusing them')
@@ -59,11 +74,22 @@ def _add_tiles(group: argparse._ArgumentGroup) -> None:
     add, rule, share = group.add_argument, TileRule(), arguments.number(float, 0, 1)
     add('--tile-size', type=arguments.number(int, 16, 16384), default=rule.tile_size, metavar='PX',
         help='side of a tile (default: %(default)s)')  # fmt: skip
+    size = group.add_mutually_exclusive_group()
+    size.add_argument('--gsd', type=arguments.number(float, 0.001, 100), metavar='METRES',
+        help='resample each scene so that a pixel of the tiles has this side; needs a CRS')  # fmt: skip
+    size.add_argument('--scale', type=arguments.number(float, *SCALES), metavar='FACTOR',
+        help='resample each scene: tile pixels per source pixel (default: 1)')  # fmt: skip
     add('--overlap', type=arguments.number(float, 0, 0.95), default=rule.overlap, metavar='SHARE',
         help='share of a train tile that the next one sees again (default: %(default)s); '
         'val and test tiles never overlap')  # fmt: skip
     add('--min-visible', type=share, default=rule.min_visible, metavar='SHARE',
         help='keep an object in a tile from this share of its area on (default: %(default)s)')  # fmt: skip
+    add('--partial', choices=('drop', 'crowd', 'keep'), default=rule.partial,
+        help='parts below --min-visible: left out, regions to ignore (iscrowd 1), or objects like others '
+        '(default: %(default)s)')  # fmt: skip
+    add('--border', choices=('auto', 'pad', 'shift'), default=rule.border,
+        help='the last tile of a row or column reaches past the edge, filled with 0, or is shifted back inside '
+        '(default: auto = shift in train, pad in val and test)')  # fmt: skip
     add('--empty-share', type=share, default=Settings.empty_share, metavar='SHARE',
         help='most tiles without an object among the train tiles (default: %(default)s); '
         'val and test keep all')  # fmt: skip
@@ -71,9 +97,34 @@ def _add_tiles(group: argparse._ArgumentGroup) -> None:
         help='drop tiles without an object where more than this share has no data, padding included '
         '(default: %(default)s); tiles without any data always go')  # fmt: skip
     add('--bands', type=arguments.bands, default=(), metavar='1,2,3',
-        help='three bands, or one for grey (default: 1,2,3; 1 where the raster has one band)')  # fmt: skip
-    add('--stretch', choices=('auto', 'p2-p98', 'none'), default=Settings.stretch,
-        help='to 8 bits, once per scene (default: auto = uint8 unchanged, else percentiles 2-98)')  # fmt: skip
+        help='three bands, or one for grey (default: 1,2,3; 1 where the raster has one band); '
+        'with --pixels zstd any (default: all)')  # fmt: skip
+    add('--stretch', choices=MODES, default=Settings.stretch,
+        help='to 8 bits, once per scene (default: auto = uint8 unchanged, else percentiles 2-98; '
+        'min-max: from the least to the greatest value)')  # fmt: skip
+
+
+def _add_files(group: argparse._ArgumentGroup) -> None:
+    add, rule = group.add_argument, FileRule()
+    add('--pixels', choices=tuple(SUFFIXES), default=rule.pixels,
+        help='png and jpeg: 8 bits, three bands; zstd: GeoTIFF of any type and number of bands, as in the scene unless '
+        '--stretch says otherwise; none: no images, tiles are read from the scenes (default: %(default)s)')  # fmt: skip
+    add('--quality', type=arguments.number(int, 1, 100), default=rule.quality, metavar='N',
+        help='of jpeg (default: %(default)s)')  # fmt: skip
+    add('--segmentation', choices=('polygon', 'rle'), default=rule.segmentation,
+        help='outlines as polygons (those with holes as RLE), or all as RLE (default: %(default)s)')  # fmt: skip
+    add('--masks', action='store_true',
+        help="write masks/SPLIT/NAME.png, 16 bits: 0 background, n the tile's n-th annotation")  # fmt: skip
+    add('--previews', action='store_true', help='write previews/SPLIT/NAME.jpg, small, with boxes')
+
+
+def _add_workers(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add('--jobs', type=arguments.number(int, 1, 1024), default=1, metavar='N',
+        help='processes (default: %(default)s); the files are the same for any number')  # fmt: skip
+    add('--scheduler', metavar='ADDRESS',
+        help='Dask scheduler whose workers do the work instead, such as tcp://host:8786; they must see the same files '
+        'and have this package')  # fmt: skip
 
 
 def _add_split(group: argparse._ArgumentGroup) -> None:
@@ -81,25 +132,41 @@ def _add_split(group: argparse._ArgumentGroup) -> None:
     add('--split-by', choices=('scene', 'blocks'),
         help='whole scenes, or blocks inside each scene (default: scene from 3 scenes on, else blocks)')  # fmt: skip
     add('--split', type=arguments.ratios, metavar='0.8,0.1,0.1',
-        help='shares of train, val and test (default: 0.8,0.1,0.1); 0 leaves a split empty')  # fmt: skip
+        help='shares of train, val and test (default: 0.8,0.1,0.1), of whole scenes and, as far as they allow, of '
+        'objects; 0 leaves a split empty')  # fmt: skip
     add('--val', type=arguments.names, default=(), metavar='NAME,..',
         help='scenes for validation, by name; with --val or --test, all scenes not named train')  # fmt: skip
     add('--test', type=arguments.names, default=(), metavar='NAME,..', help='scenes for the test, by name')
+    add('--kfold', type=arguments.number(int, 2, 1000), metavar='K',
+        help='cross-validation by scene, besides those of --test: annotations/fold_{0..K-1} '
+        'over the same tiles')  # fmt: skip
+    add('--split-info', type=Path, metavar='FILE',
+        help='repeat the split of an older data set from its split_info.json, scenes or blocks')  # fmt: skip
     add('--seed', type=arguments.number(int, 0, 2**63), default=Settings.seed, metavar='N',
         help='of the split and of the choice of tiles without an object (default: %(default)s)')  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> ExitCode:
     """Make the data set and say what it holds."""
+    _refuse_contradictions(args)
     settings = _settings(args)
     with tqdm(desc='tiles', unit='tile', disable=None, leave=False) as bar:  # disable=None: quiet without a terminal
 
-        def progress(total: int) -> Callable[[], object]:
+        def progress(total: int) -> Callable[[int], object]:
             bar.reset(total)
             return bar.update
 
         made = build_dataset(
-            args.scenes, args.out, settings, labels=args.labels, overwrite=args.overwrite, progress=progress
+            args.scenes,
+            args.out,
+            settings,
+            labels=args.labels,
+            scenes_table=args.scenes_table,
+            overwrite=args.overwrite,
+            jobs=args.jobs,
+            scheduler=args.scheduler,
+            progress=progress,
+            note=lambda text: bar.write(f'note: {text}', file=sys.stderr),
         )
     totals = report(made)['totals']
     print(json.dumps(_counts(args.out, made, totals)) if args.json else _text(args.out, made, totals))
@@ -112,24 +179,45 @@ def run(args: argparse.Namespace) -> ExitCode:
 def _warnings(out: Path, made: MadeDataset, totals: dict[str, int]) -> list[str]:
     """What is worth a look: it ends the command with exit code 1."""
     asked = {region.split for job in made.jobs for region in job.regions}
-    empty = [split for split, counts in made.counts().items() if split in asked and not counts['annotations']]
+    counts = made.counts()
+    empty = [name for name in counts if name.split('/')[-1] in asked and not counts[name]['annotations']]
     lines = [f'{split} shows no object; choose another --split or --seed' for split in empty]
     if totals['dropped']:
         lines.append(f'{totals["dropped"]} of the labels could not be used; {out}/report.json says which and why')
     return lines
 
 
-def _settings(args: argparse.Namespace) -> Settings:
+def _refuse_contradictions(args: argparse.Namespace) -> None:
+    """Options that cannot both be meant."""
     if args.split and (args.val or args.test):
         raise DataError('--split shares scenes out and --val, --test name them; pass one or the other')
+    if bool(args.scenes) == bool(args.scenes_table):
+        raise DataError('SCENES or --scenes-table must be given, and not both; name folders, rasters or a table')
+    if args.scenes_table and args.labels:
+        raise DataError('--scenes-table names the labels itself, so --labels does not go with it; drop one')
+    given = {name for name in SPLIT_OPTIONS if getattr(args, name)}
+    for name, allowed in (('split_info', set()), ('kfold', {'test'})):
+        if name in given and (others := sorted(given - allowed - {name})):
+            options = ', '.join(f'--{other.replace("_", "-")}' for other in others)
+            raise DataError(f'--{name.replace("_", "-")} decides the whole split, so it does not go with {options}; '
+                            'drop one')  # fmt: skip
+
+
+def _settings(args: argparse.Namespace) -> Settings:
     return Settings(
-        rule=TileRule(args.tile_size, args.overlap, args.min_visible, args.max_nodata),
+        rule=TileRule(args.tile_size, args.overlap, args.min_visible, args.max_nodata, args.border, args.partial),
+        files=FileRule(args.pixels, args.quality, args.segmentation, args.masks, args.previews),
+        gsd_m=args.gsd,
+        scale=args.scale,
         label_field=args.label_field,
+        label_map=read_label_map(args.label_map) if args.label_map is not None else None,
         classes=args.classes,
         skip_other_labels=args.skip_other_labels,
         unlabelled=args.unlabelled,
         empty_share=args.empty_share,
         split_by=args.split_by,
+        kfold=args.kfold,
+        known_split=read_known_split(args.split_info) if args.split_info else None,
         ratios=args.split or Settings.ratios,
         val=args.val,
         test=args.test,
@@ -161,8 +249,9 @@ def _text(out: Path, made: MadeDataset, totals: dict[str, int]) -> str:
     if made.split_by == 'blocks':
         guards = '; '.join(f'{scene} {", ".join(map(str, widths))}' for scene, widths in _guards(made).items())
         lines.append(f'  guard bands (px): {guards}')
+    wide = max(map(len, made.counts()))
     for split, counts in made.counts().items():
-        lines.append(f'  {split:5} {counts["tiles"]:6} tiles ({counts["empty_tiles"]} without an object), '
+        lines.append(f'  {split:{wide}} {counts["tiles"]:6} tiles ({counts["empty_tiles"]} without an object), '
                      f'{counts["annotations"]} annotations of {counts["objects"]} objects')  # fmt: skip
     lines.append(f'  {totals["repaired"]} polygons repaired, {totals["dropped"]} dropped, {totals["skipped"]} skipped, '
                  f'{totals["objects_in_no_tile"]} objects in no tile: see report.json')  # fmt: skip

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+
+import shapely
 
 from data_prep.errors import DataError
-from data_prep.imagery.rasters import RasterInfo, raster_info, three_bands
-from data_prep.imagery.stretch import needs_stretch
-from data_prep.labels.objects import SceneObjects, load_objects
+from data_prep.grid import Grid
+from data_prep.imagery.rasters import RasterInfo, raster_info
+from data_prep.imagery.scale import scaled
+from data_prep.labels.objects import SceneObject, SceneObjects, load_objects
 from data_prep.scenes import Scene
+from data_prep.tile.known_split import KnownSplit, repeat_blocks
 from data_prep.tile.settings import Settings
-from data_prep.tile.splits import Region, name_scenes, split_blocks, split_scenes
+from data_prep.tile.splits import Region, fold_scenes, name_scenes, split_blocks, split_scenes
+from data_prep.tile.tile_files import check_files
 
 MIN_SCENES = 3  # from here on whole scenes are split, below it blocks
 
 
 @dataclass(frozen=True)
 class LoadedScene:
-    """A scene with its header and objects."""
+    """A scene with its header and objects, whose polygons are in pixels of ``info.grid``."""
 
     scene: Scene
     info: RasterInfo
@@ -31,9 +36,8 @@ def load_scene(scene: Scene, settings: Settings) -> LoadedScene:
     Raises:
         DataError: If the raster or the labels cannot be used, or a label is not among the classes asked for.
     """
-    info = raster_info(scene.raster)
-    three_bands(info, settings.bands)  # wrong options are told before any label is read
-    needs_stretch(info, settings.stretch)
+    info = scaled(raster_info(scene.raster), scale=settings.scale, gsd_m=settings.gsd_m)
+    check_files(info, settings.bands, settings.files, settings.stretch)  # told before any label is read
 
     def keep(label: str) -> bool:
         if not settings.classes or label in settings.classes:
@@ -43,7 +47,15 @@ def load_scene(scene: Scene, settings: Settings) -> LoadedScene:
         raise ValueError(f"label '{label}' is not in --classes {','.join(settings.classes)}; add it, correct the "
                          f'feature, or pass --skip-other-labels')  # fmt: skip
 
-    return LoadedScene(scene, info, load_objects(scene, info, settings.label_field, keep))
+    found = load_objects(scene, info, settings.label_field, keep, settings.label_map)
+    if info.scale != 1:
+        found.objects = [_on_grid(item, info.grid) for item in found.objects]
+    return LoadedScene(scene, info, found)
+
+
+def _on_grid(item: SceneObject, grid: Grid) -> SceneObject:
+    """Move an object from source pixels to pixels of the grid."""
+    return replace(item, polygon=shapely.transform(item.polygon, lambda xy: xy / grid.step_xy))
 
 
 def class_names(loaded: Sequence[LoadedScene], settings: Settings) -> list[str]:
@@ -58,32 +70,82 @@ def class_names(loaded: Sequence[LoadedScene], settings: Settings) -> list[str]:
     return classes
 
 
-def plan_splits(loaded: Sequence[LoadedScene], settings: Settings) -> tuple[str, dict[str, list[Region]]]:
-    """Decide how to split, and the regions of each scene.
+@dataclass(frozen=True)
+class SplitPlan:
+    """Who trains and who tests."""
+
+    split_by: str  # 'scene', 'blocks' or 'kfold'
+    regions: dict[str, list[Region]]  # by scene, in pixels of its grid
+    folds: dict[str, int] = field(default_factory=dict)  # by scene, for k-fold: the fold that it validates
+
+
+def plan_splits(loaded: Sequence[LoadedScene], settings: Settings) -> SplitPlan:
+    """Decide how to split.
 
     Returns:
-        'scene' or 'blocks', and regions by scene name. No pixel and no object lies in regions of two splits.
+        The split. No pixel and no object lies in regions of two splits, or of train and val of one fold.
 
     Raises:
         DataError: If the scenes cannot be split as asked.
     """
-    names = [item.scene.name for item in loaded]
     named = bool(settings.val or settings.test)
-    split_by = settings.split_by or ('scene' if named or len(names) >= MIN_SCENES else 'blocks')
+    if any(item.scene.split for item in loaded):
+        if named or settings.split_by or settings.kfold or settings.known_split or settings.ratios != Settings.ratios:
+            raise DataError('the scenes table has a column split, so no other option of the split goes with it; '
+                            'drop one')  # fmt: skip
+        return _by_scene(loaded, {item.scene.name: item.scene.split for item in loaded})
+    if settings.known_split:
+        return _repeat(loaded, settings.known_split)
+    objects = {item.scene.name: len(item.found.objects) for item in loaded}
+    if settings.kfold:
+        return _kfold(loaded, objects, settings)
+    split_by = settings.split_by or ('scene' if named or len(objects) >= MIN_SCENES else 'blocks')
     if split_by == 'blocks':
         if named:
             raise DataError('--val and --test name whole scenes, so they do not go with --split-by blocks; drop one')
-        return split_by, {item.scene.name: _blocks(item, settings) for item in loaded}
+        return SplitPlan(split_by, {item.scene.name: _blocks(item, settings) for item in loaded})
     if named:
-        by_scene = name_scenes(names, settings.val, settings.test)
-    else:
-        by_scene = split_scenes(names, settings.ratios, settings.seed)
-    return split_by, {item.scene.name: [Region(by_scene[item.scene.name], item.info.window)] for item in loaded}
+        return _by_scene(loaded, name_scenes(list(objects), settings.val, settings.test))
+    return _by_scene(loaded, split_scenes(objects, settings.ratios, settings.seed))
+
+
+def _by_scene(loaded: Sequence[LoadedScene], splits: dict[str, str]) -> SplitPlan:
+    names = {item.scene.name: item.info.grid.window for item in loaded}
+    return SplitPlan('scene', {name: [Region(splits[name], window)] for name, window in names.items()})
+
+
+def _kfold(loaded: Sequence[LoadedScene], objects: dict[str, int], settings: Settings) -> SplitPlan:
+    """Each scene but those of the test is cut twice, as train and as val tiles; its fold takes the latter."""
+    splits = name_scenes(list(objects), (), settings.test)
+    shared = {name: count for name, count in objects.items() if splits[name] == 'train'}
+    return _folds(loaded, fold_scenes(shared, settings.kfold, settings.seed))
+
+
+def _folds(loaded: Sequence[LoadedScene], folds: dict[str, int]) -> SplitPlan:
+    regions = {}
+    for item in loaded:
+        splits = ('train', 'val') if item.scene.name in folds else ('test',)
+        regions[item.scene.name] = [Region(split, item.info.grid.window) for split in splits]
+    return SplitPlan('kfold', regions, folds)
+
+
+def _repeat(loaded: Sequence[LoadedScene], known: KnownSplit) -> SplitPlan:
+    """Give every scene the place it had; scenes that are missing now leave their places empty."""
+    rows = {item.scene.name: known.of_scene(item.scene.name) for item in loaded}
+    if known.split_by == 'kfold':
+        return _folds(loaded, {name: fold for name, fold in known.folds.items() if name in rows})
+    if known.split_by == 'scene':
+        return _by_scene(loaded, {name: found[0].split for name, found in rows.items()})
+    regions = {}
+    for item in loaded:
+        polygons = [found.polygon for found in item.found.objects]
+        regions[item.scene.name] = repeat_blocks(rows[item.scene.name], item.info.grid, polygons)
+    return SplitPlan('blocks', regions)
 
 
 def _blocks(item: LoadedScene, settings: Settings) -> list[Region]:
     polygons = [found.polygon for found in item.found.objects]
     try:
-        return split_blocks(item.info.window, polygons, settings.ratios)
+        return split_blocks(item.info.grid.window, polygons, settings.ratios)
     except DataError as error:
         raise DataError(f'{item.info.path}: {error}') from None

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from data_prep.coco import number_records
-from data_prep.imagery.rasters import sha256
 from data_prep.labels.strict_json import write_json
 from data_prep.tile.loading import LoadedScene
 from data_prep.tile.scene_tiles import SceneJob, SceneTiles, Tile
@@ -32,27 +31,40 @@ class MadeDataset:
     classes: Sequence[str]
     split_by: str
     settings: Settings
+    hashes: dict[Path, str]  # sha256 of rasters and label files
+    folds: dict[str, int] = field(default_factory=dict)  # by scene, for k-fold
 
     def tiles(self, split: str) -> list[Tile]:
         """Tiles of one split in the order of their ids."""
         return [tile for scene in self.cut for tile in scene.tiles if tile.split == split]
 
+    def parts(self) -> dict[str, list[Tile]]:
+        """Tiles of each COCO file: by split, or by ``fold_K/train``, ``fold_K/val`` for each fold and ``test``."""
+        found = {}
+        for fold in sorted(set(self.folds.values())):
+            for split in SPLITS[:2]:
+                found[f'fold_{fold}/{split}'] = [
+                    tile for tile in self.tiles(split) if (self.folds[tile.image['scene']] == fold) == (split == 'val')
+                ]
+        return found | {split: self.tiles(split) for split in (SPLITS[2:] if found else SPLITS)}
+
     def counts(self) -> dict[str, dict[str, int]]:
-        """Numbers of scenes, tiles, tree-less tiles, annotations and objects, by split."""
-        return {split: _count(self.tiles(split)) for split in SPLITS}
+        """Numbers of scenes, tiles, tree-less tiles, annotations and objects, by part."""
+        return {name: _count(tiles) for name, tiles in self.parts().items()}
 
     def objects_in_no_tile(self, index: int) -> list[str]:
         """Whole objects of a scene that no tile shows enough of."""
-        shown = {part['object_id'] for tile in self.cut[index].tiles for part in tile.annotations}
+        parts = [part for tile in self.cut[index].tiles for part in tile.annotations]
+        shown = {part['object_id'] for part in parts if not part['iscrowd']}
         return [item.object_id for item in self.jobs[index].objects if item.object_id not in shown]
 
 
 def _count(tiles: Sequence[Tile]) -> dict[str, int]:
-    parts = [part for tile in tiles for part in tile.annotations]
+    parts = [part for tile in tiles for part in tile.annotations if not part['iscrowd']]
     return {
         'scenes': len({tile.image['scene'] for tile in tiles}),
         'tiles': len(tiles),
-        'empty_tiles': sum(not tile.annotations for tile in tiles),
+        'empty_tiles': sum(not tile.has_objects for tile in tiles),
         'annotations': len(parts),
         'objects': len({part['object_id'] for part in parts}),
     }
@@ -63,14 +75,16 @@ def write_records(folder: Path, made: MadeDataset) -> None:
 
     Args:
         folder: The data set's folder with ``annotations/`` in it.
-        made: What was made; no object may show in two splits.
+        made: What was made; no object may show in two splits, or in train and val of a fold.
     """
-    owners = [{part['object_id'] for tile in made.tiles(split) for part in tile.annotations} for split in SPLITS]
-    assert sum(map(len, owners)) == len(set().union(*owners)), 'an object is in two splits'
-    for split in SPLITS:
-        tiles = [(tile.image, tile.annotations) for tile in made.tiles(split)]
-        content = number_records(tiles, made.classes, f'{split} tiles')
-        write_json(folder / 'annotations' / f'instances_{split}.json', content)
+    seen: dict[tuple[str, str], str] = {}
+    for name, tiles in made.parts().items():
+        fold, _, split = name.rpartition('/')
+        for part in (part for tile in tiles for part in tile.annotations):
+            assert seen.setdefault((fold, part['object_id']), split) == split, 'an object is in two splits'
+        content = number_records([(tile.image, tile.annotations) for tile in tiles], made.classes, f'{name} tiles')
+        (folder / 'annotations' / fold).mkdir(exist_ok=True)
+        write_json(folder / 'annotations' / fold / f'instances_{split}.json', content)
     write_json(folder / 'split_info.json', split_info(made), indent=1)
     write_json(folder / 'report.json', report(made), indent=1)
     write_json(folder / 'TRACKING.json', tracking(made), indent=1)
@@ -82,7 +96,7 @@ def split_info(made: MadeDataset) -> dict[str, Any]:
         {
             'scene': job.keys['scene'],
             'split': region.split,
-            'region_xywh': list(region.window),
+            'region_xywh': job.info.grid.to_source(region.window),
             'guard_px': region.guard_px,
         }
         for job in made.jobs
@@ -95,6 +109,7 @@ def split_info(made: MadeDataset) -> dict[str, Any]:
         'seed': made.settings.seed,
         'ratios': list(made.settings.ratios),
         'scenes': names,
+        **({'folds': made.folds} if made.folds else {}),
         'regions': regions,
         'counts': made.counts(),
         'settings': asdict(made.settings),
@@ -138,8 +153,8 @@ def tracking(made: MadeDataset) -> dict[str, Any]:
                 'source': job.keys['source'],
                 'sha256': job.keys['source_sha256'],
                 'labels': labels.name if labels else None,
-                'labels_sha256': sha256(labels) if labels else None,
-                'tiles': sum(tile.written for tile in made.cut[len(sources)].tiles),
+                'labels_sha256': made.hashes[labels] if labels else None,
+                'tiles': len(made.cut[len(sources)].tiles),
             }
         )
     return {'format': FORMAT, 'settings': asdict(made.settings), 'sources': sources}

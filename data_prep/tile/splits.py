@@ -1,4 +1,4 @@
-"""Who trains and who tests: whole scenes, or blocks of a scene with a guard band between them.
+"""Who trains and who tests: whole scenes, folds of them, or blocks of a scene with a guard band between them.
 
     blocks along the longer side:   |------- train -------|guard|-- val --|guard|--- test ---|
                                                                 cut             cut
@@ -9,14 +9,15 @@ the block before, so that train, the largest, pays most and the last block keeps
 
 from __future__ import annotations
 
-import hashlib
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from data_prep.errors import DataError
 from data_prep.grid import Window
 from data_prep.polygons import Area
+from data_prep.tile.share_out import rank as rank
+from data_prep.tile.share_out import share_out
 
 SPLITS = ('train', 'val', 'test')
 
@@ -25,39 +26,50 @@ Ratios = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Region:
-    """A part of a scene that belongs to one split; no other region shares a pixel with it."""
+    """A part of a scene that belongs to one split.
+
+    No region of another split shares a pixel with it, but in k-fold, where each scene is cut as train and as val tiles
+    and a fold takes one of the two.
+    """
 
     split: str
     window: Window
     guard_px: int = 0  # rows or columns left out behind it
 
 
-def rank(seed: int, name: str) -> str:
-    """Sort key that shuffles names by the seed and by nothing else: not their order, number or Python's hash."""
-    return hashlib.sha256(f'{seed}:{name}'.encode()).hexdigest()
-
-
-def split_scenes(names: Iterable[str], ratios: Ratios, seed: int) -> dict[str, str]:
+def split_scenes(objects: Mapping[str, int], ratios: Ratios, seed: int) -> dict[str, str]:
     """Give each scene to one split.
 
     Args:
-        names: Scenes; their order does not matter.
+        objects: Number of objects by scene; the order of scenes does not matter.
         ratios: Shares of train, val, test; they sum to 1.
         seed: Another seed shuffles differently.
 
     Returns:
-        Split by scene. Each split with a ratio above 0 has at least one scene.
+        Split by scene. Each split with a ratio above 0 has at least one scene; their numbers follow the ratios, and so
+        do, as far as whole scenes allow, the numbers of objects.
 
     Raises:
         DataError: If there are fewer scenes than splits to fill.
     """
-    shuffled = sorted(names, key=lambda name: rank(seed, name))
-    counts = _counts(len(shuffled), ratios)
-    splits = [split for split, count in zip(SPLITS, counts, strict=True) for _ in range(count)]
-    return dict(sorted(zip(shuffled, splits, strict=True)))
+    found = share_out(objects, _counts(len(objects), ratios), ratios, seed)
+    return {name: SPLITS[found[name]] for name in sorted(found)}
 
 
-def _counts(total: int, ratios: Ratios) -> list[int]:
+def fold_scenes(objects: Mapping[str, int], folds: int, seed: int) -> dict[str, int]:
+    """Give each scene to one fold, from 0: the one that it validates. Scenes and objects are shared out evenly.
+
+    Raises:
+        DataError: If there are fewer scenes than folds.
+    """
+    if folds > len(objects):
+        raise DataError(f'--kfold {folds} needs as many scenes besides --test; got {len(objects)}; lower it')
+    shares = [1 / folds] * folds
+    found = share_out(objects, _counts(len(objects), shares), shares, seed)
+    return dict(sorted(found.items()))
+
+
+def _counts(total: int, ratios: Sequence[float]) -> list[int]:
     """Share out whole scenes: one for each split that is asked for, the rest to whoever is furthest below its share."""
     counts = [int(ratio > 0) for ratio in ratios]
     if sum(counts) > total:

@@ -1,9 +1,10 @@
 """A folder that appears whole or not at all.
 
-    data/.trees.partial-4711/   is filled, locked by its process
-    data/trees/                 appears by one rename at the end
+    data/.trees.partial/data/      is filled, locked by its process
+    data/.trees.partial/journal/   which parts are finished, see ``journal``
+    data/trees/                    appears by one rename at the end
 
-The next run removes what a killed one left.
+The next run goes on with what a stopped one left.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from pathlib import Path
 from data_prep.atomic import sync_file, sync_folder
 from data_prep.errors import DataError
 
+DATA, JOURNAL = 'data', 'journal'
+RUN = 'run.json'  # in the journal: what the run makes
 MARKER = 'TRACKING.json'  # a folder that holds it was made here and may be replaced
 
 
@@ -54,30 +57,32 @@ def check_out(out: Path, sources: list[Path], *, overwrite: bool) -> Path:
 
 @contextmanager
 def staged_folder(out: Path) -> Iterator[Path]:
-    """Fill a hidden sibling folder that takes the place of ``out`` when the block ends without an error.
+    """Hold a hidden sibling folder whose ``data`` takes the place of ``out`` when the block ends without an error.
 
     Args:
-        out: Checked by ``check_out``. Missing parents are made, and removed again after an error.
+        out: Checked by ``check_out``. Missing parents are made, and removed again where nothing stays.
 
     Yields:
-        An empty folder beside ``out``. After an error or a signal it is gone and ``out`` is as it was; what a killed
-        process left is removed by the next run.
+        The folder, locked: it holds what an earlier run of the same ``out`` left there when it was stopped. After a
+        ``DataError``, or where nothing in it is finished, it is gone; after other errors and signals it stays for the
+        next run. ``out`` is as it was unless the block ended well.
 
     Raises:
+        DataError: If another run fills it.
         OSError: If the parent folder cannot be made, is not writable, or is full.
     """
     made = _make_parents(out.parent)
-    staging = out.with_name(f'.{out.name}.partial-{os.getpid()}')
+    staging = out.with_name(f'.{out.name}.partial')
     lock = None
     try:
-        _remove_stale(out)
-        staging.mkdir()
         lock = _lock(staging)
         yield staging
-        _sync_tree(staging)
-        _replace(staging, out)
-    except BaseException:
+        _sync_tree(staging / DATA)
+        _replace(staging / DATA, out)
         shutil.rmtree(staging, ignore_errors=True)
+    except BaseException as error:
+        if lock is not None and (isinstance(error, DataError) or not _holds_work(staging)):
+            shutil.rmtree(staging, ignore_errors=True)
         for folder in made:
             with suppress(OSError):
                 folder.rmdir()
@@ -85,6 +90,11 @@ def staged_folder(out: Path) -> Iterator[Path]:
     finally:
         if lock is not None:
             os.close(lock)
+
+
+def _holds_work(staging: Path) -> bool:
+    journal = staging / JOURNAL
+    return journal.is_dir() and any(path.name != RUN for path in journal.glob('[!.]*'))
 
 
 def _make_parents(folder: Path) -> list[Path]:
@@ -95,14 +105,18 @@ def _make_parents(folder: Path) -> list[Path]:
 
 
 def _lock(folder: Path) -> int:
-    """Lock a folder until the returned descriptor is closed; the system lets go when the process dies."""
-    fd = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BaseException:
-        os.close(fd)
-        raise
-    return fd
+    """Make and lock a folder until the returned descriptor is closed; the system lets go when the process dies."""
+    while True:
+        folder.mkdir(exist_ok=True)
+        fd = os.open(folder, os.O_RDONLY)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if folder.is_dir() and os.path.samestat(os.stat(folder), os.fstat(fd)):
+                return fd
+            os.close(fd)  # a run that has ended since took it away
+        except BlockingIOError:
+            os.close(fd)
+            raise DataError(f'another run fills {folder}; wait for it, or choose another --out') from None
 
 
 def _sync_tree(folder: Path) -> None:
@@ -113,22 +127,13 @@ def _sync_tree(folder: Path) -> None:
         sync_folder(parent)
 
 
-def _remove_stale(out: Path) -> None:
-    """Remove what dead processes left beside ``out``."""
-    for folder in out.parent.glob(f'.{glob.escape(out.name)}.partial-*'):
-        with suppress(OSError):  # locked: its process lives
-            fd = _lock(folder)
-            shutil.rmtree(folder, ignore_errors=True)
-            os.close(fd)
-
-
-def _replace(staging: Path, out: Path) -> None:
+def _replace(made: Path, out: Path) -> None:
     """Rename the new folder into place; the old one is put back if that fails."""
     old = out.with_name(f'.{out.name}.old-{os.getpid()}')
     if out.is_dir() and any(out.iterdir()):
         os.rename(out, old)
     try:
-        os.rename(staging, out)
+        os.rename(made, out)
     except BaseException:
         _recover(out)
         raise

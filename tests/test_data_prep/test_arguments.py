@@ -26,7 +26,7 @@ def test_good_values():
         (arguments.names, 'a,,b'),
         (arguments.names, 'a,a'),
         (arguments.names, ''),
-        (arguments.bands, '1,2'),
+        (arguments.bands, ''),
         (arguments.bands, '0,1,2'),
         (arguments.bands, 'r,g,b'),
         (arguments.ratios, '0.8,0.2'),

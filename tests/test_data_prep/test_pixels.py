@@ -6,7 +6,8 @@ from rasterio.io import MemoryFile
 
 from data_prep.errors import DataError
 from data_prep.grid import Window
-from data_prep.imagery.pixels import encode_png, read_tile
+from data_prep.imagery.encode import encode_png
+from data_prep.imagery.pixels import read_tile
 from data_prep.imagery.rasters import open_raster, raster_info
 from data_prep.imagery.stretch import apply_stretch, needs_stretch, stretch_limits
 

@@ -10,8 +10,10 @@ from data_prep.coco import scene_keys
 from data_prep.grid import Window
 from data_prep.imagery.rasters import raster_info
 from data_prep.labels.objects import SceneObject
-from data_prep.tile.scene_tiles import SceneJob, TileRule, count_windows, cut_scene, write_tiles
+from data_prep.tile.scene_tiles import SceneJob, TileRule, count_windows, write_empty
 from data_prep.tile.splits import Region
+from data_prep.tile.staging import DATA, JOURNAL
+from data_prep.tile.tasks import collect, do_all, scene_tasks
 
 SIZE_WH = (96, 64)
 
@@ -35,14 +37,24 @@ def make_job(tmp_path_factory, write_raster):
     return make
 
 
-@pytest.fixture
-def cut(tmp_path):
+def cut_scene(job, folder, on_tiles=lambda count: None):
     """Cut a job into a fresh folder."""
+    (folder / JOURNAL).mkdir()
+    for split in ('train', 'val'):
+        (folder / DATA / 'images' / split).mkdir(parents=True)
+    tasks = scene_tasks(0, job, folder)
+    do_all(tasks, None, on_tiles)
+    return collect(job, tasks)
+
+
+@pytest.fixture
+def cut(tmp_path_factory):
+    """Cut a job into a fresh folder; its images are at ``cut.images`` afterwards."""
 
     def run(job):
-        for split in ('train', 'val'):
-            (tmp_path / split).mkdir(exist_ok=True)
-        return cut_scene(job, tmp_path)
+        folder = tmp_path_factory.mktemp('cut')
+        run.images = folder / DATA / 'images'
+        return cut_scene(job, folder)
 
     return run
 
@@ -59,9 +71,7 @@ boxes = st.tuples(st.floats(-10, 95), st.floats(-10, 63), st.floats(4, 60), st.f
 @settings(max_examples=25)
 @given(objects=st.lists(boxes, min_size=1, max_size=5))
 def test_fractions_of_an_object_add_up_over_a_grid(make_job, tmp_path_factory, objects):
-    folder = tmp_path_factory.mktemp('tiles')
-    (folder / 'val').mkdir()
-    result = cut_scene(make_job(objects, min_visible=0, max_nodata=1), folder)
+    result = cut_scene(make_job(objects, min_visible=0, max_nodata=1), tmp_path_factory.mktemp('tiles'))
     scene = shapely.box(0, 0, *SIZE_WH)
     for number, polygon in enumerate(objects, 1):
         seen = [part for part in parts(result) if part['object_id'] == f's/{number}']
@@ -100,14 +110,14 @@ def test_clipped_part_is_in_tile_pixels(make_job, cut):
     assert sorted(part['segmentation'][0]) == sorted([8.0, 4.0, 18.0, 4.0, 18.0, 32.0, 8.0, 32.0])
 
 
-def test_block_tiles_read_nothing_beyond_the_block(make_job, cut, tmp_path):
+def test_block_tiles_read_nothing_beyond_the_block(make_job, cut):
     import rasterio
 
     job = make_job([shapely.box(2, 2, 12, 12)], region=Window(0, 0, 40, 64))
     result = cut(job)
     tile = next(tile for tile in result.tiles if tile.window.x == 32)
     assert tile.window == Window(32, 0, 32, 32) and tile.read == Window(32, 0, 8, 32)
-    with rasterio.open(tmp_path / 'val' / tile.image['file_name'], driver='PNG') as dataset:
+    with rasterio.open(cut.images / 'val' / tile.image['file_name'], driver='PNG') as dataset:
         pixels = dataset.read()
     with rasterio.open(job.info.path) as dataset:
         assert np.array_equal(pixels[:, :, :8], dataset.read()[:, :32, 32:40])
@@ -120,15 +130,16 @@ def test_objects_are_clipped_to_the_block(make_job, cut):
     assert part['bbox'] == [0.0, 2.0, 8.0, 10.0] and part['visible_fraction'] == 0.5
 
 
-def test_train_tiles_without_objects_wait(make_job, cut, tmp_path):
+def test_train_tiles_without_objects_wait(make_job, cut):
     job = make_job([shapely.box(2, 2, 12, 12)], split='train')
     result = cut(job)
+    folder = cut.images / 'train'
     assert len(result.tiles) == count_windows(job)
-    written = sorted(path.name for path in (tmp_path / 'train').iterdir())
+    written = sorted(path.name for path in folder.iterdir())
     assert written == sorted(tile.image['file_name'] for tile in result.tiles if tile.annotations)
-    waiting = [tile for tile in result.tiles if not tile.written]
-    write_tiles(job, waiting[:2], tmp_path)
-    assert len(list((tmp_path / 'train').iterdir())) == len(written) + 2
+    waiting = [tile.window for tile in result.tiles if not tile.written]
+    write_empty(job, job.regions[0], waiting[:2], cut.images.parent)
+    assert len(list(folder.iterdir())) == len(written) + 2
 
 
 def test_tiles_without_data_are_dropped(make_job, cut, tmp_path, write_raster):
@@ -147,8 +158,36 @@ def test_tiles_without_data_are_dropped(make_job, cut, tmp_path, write_raster):
 
 
 def test_progress_counts_every_window(make_job, tmp_path):
-    (tmp_path / 'val').mkdir()
-    calls = []
-    job = make_job([])
-    cut_scene(job, tmp_path, lambda: calls.append(1))
-    assert len(calls) == count_windows(job) == 6
+    calls, job = [], make_job([])
+    cut_scene(job, tmp_path, calls.append)
+    assert sum(calls) == count_windows(job) == 6
+
+
+def test_parts_below_min_visible_are_dropped_kept_or_ignored(make_job, cut):
+    from pycocotools import mask as rle
+
+    box = shapely.box(20, 4, 36, 8)  # 12 of 16 columns in the first tile, 4 in the second
+    shown = {}
+    for partial in ('drop', 'crowd', 'keep'):
+        result = cut(make_job([box], partial=partial))
+        assert result.counts['parts_below_min_visible'] == 1
+        shown[partial] = [(part['visible_fraction'], part['iscrowd']) for part in parts(result)]
+        empty = [tile.window[:2] for tile in result.tiles if not tile.has_objects]
+        assert ((32, 0) in empty) == (partial != 'keep')
+    assert shown == {'drop': [(0.75, 0)], 'crowd': [(0.75, 0), (0.25, 1)], 'keep': [(0.75, 0), (0.25, 0)]}
+    crowd = parts(cut(make_job([box], partial='crowd')))[1]
+    assert rle.decode(crowd['segmentation'])[4:8, :4].all() and crowd['area'] == rle.area(crowd['segmentation']) == 16
+
+
+@pytest.mark.parametrize(
+    ('split', 'border', 'last'),
+    [('train', 'auto', 64), ('train', 'shift', 64), ('train', 'pad', 72), ('val', 'auto', 64), ('val', 'shift', 60)],
+)
+def test_border(make_job, cut, split, border, last):
+    region = Window(0, 0, 96, 64) if split == 'train' else Window(0, 0, 92, 64)
+    result = cut(make_job([], split=split, border=border, region=region))
+    assert max(tile.window.x for tile in result.tiles) == last
+    covered = np.zeros((64, 96), bool)
+    for tile in result.tiles:
+        covered[tile.read.y : tile.read.bottom, tile.read.x : tile.read.right] = True
+    assert covered[:, : region.width].all()

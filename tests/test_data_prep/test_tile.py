@@ -273,5 +273,6 @@ def test_help_names_every_option():
     assert done.returncode == 0
     for option in ('--labels', '--label-field', '--classes', '--skip-other-labels', '--min-visible', '--empty-share',
                    '--max-nodata', '--split-by', '--split', '--val', '--test', '--bands', '--stretch', '--seed',
-                   '--overwrite', '--json', '--unlabelled', '--tile-size', '--overlap', 'exit codes'):  # fmt: skip
+                   '--overwrite', '--json', '--unlabelled', '--gsd', '--scale', '--label-map', '--scenes-table',
+                   '--kfold', '--split-info', '--tile-size', '--overlap', 'exit codes'):  # fmt: skip
         assert option in done.stdout
