@@ -232,4 +232,7 @@ def _finish(folder: Path, made: MadeDataset, sources: Sequence[Path], before: Se
             for path in (folder / kind / split).iterdir():
                 if path.stem not in stems:  # half a file, of a process that was killed
                     path.unlink()
+    for path in [*folder.glob('*'), *folder.glob('annotations/**/*')]:
+        if path.is_file():  # of a run that was killed while it wrote its records
+            path.unlink()
     write_records(folder, made)

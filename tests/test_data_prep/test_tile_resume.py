@@ -146,6 +146,15 @@ def test_finished_blocks_are_not_done_again(start, inputs, out, unbroken):
     assert digest(out) == unbroken[0]
 
 
+def test_half_written_records_of_a_killed_run_do_not_stay(start, inputs, out, unbroken):
+    assert stopped(start, inputs, out) == -signal.SIGKILL
+    data = out.with_name('.out.partial') / 'data'
+    for half in (data / '.report.0123456789ab.json', data / 'annotations/.instances_val.0123456789ab.json'):
+        half.write_text('{')
+    finished(start, inputs, out)
+    assert digest(out) == unbroken[0]
+
+
 @pytest.mark.parametrize(('number', 'code'), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_stopped_run_with_processes_ends_them_and_goes_on(start, inputs, out, unbroken, number, code):
     assert stopped(start, inputs, out, '--jobs', '2', number=number) == code
