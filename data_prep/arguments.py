@@ -1,10 +1,27 @@
-"""Types of command-line arguments; a wrong value is told with the range that was meant."""
+"""Commands and types of their arguments; a wrong value is told with the range that was meant."""
 
 from __future__ import annotations
 
 import argparse
 import math
 from collections.abc import Callable
+
+
+def add_command(
+    subparsers: argparse._SubParsersAction,
+    name: str,
+    run: Callable[[argparse.Namespace], int],
+    *,
+    help: str,
+    description: str,
+    epilog: str,
+) -> argparse.ArgumentParser:
+    """Register a command that ``run`` does; the epilog keeps its line breaks."""
+    parser = subparsers.add_parser(
+        name, help=help, description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.set_defaults(run=run)
+    return parser
 
 
 def number(kind: type[int] | type[float], low: float, high: float) -> Callable[[str], float]:

@@ -25,14 +25,14 @@ exit codes: 0 clean; 1 warnings, something to look at; 2 errors, or nothing to c
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Register the command."""
-    parser = subparsers.add_parser(
+    parser = arguments.add_command(
+        subparsers,
         'check',
+        run,
         help='find what is wrong with a COCO data set',
         description='Find what is wrong with a COCO data set: what readers crash on, and what they let through.',
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.set_defaults(run=run)
     parser.add_argument('paths', nargs='+', type=Path, metavar='PATH', help='data set folder or COCO file')
     parser.add_argument('--images', type=Path, metavar='FOLDER',
                         help='where the image files lie (default: looked for beside the COCO file)')  # fmt: skip

@@ -31,14 +31,14 @@ After 2 nothing has been written.
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Register the command."""
-    parser = subparsers.add_parser(
+    parser = arguments.add_command(
+        subparsers,
         'convert',
+        run,
         help='convert label files: LabelMe, COCO, GeoJSON, GeoPackage, Roboflow; Cityscapes and IDD in',
         description='Convert label files from one format to another, as they were drawn.',
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.set_defaults(run=run)
     add = parser.add_argument
     add('inputs', nargs='+', type=Path, metavar='INPUT', help='label files, or folders that hold them')
     add('--to', required=True, choices=FORMATS, help='format to write')

@@ -42,14 +42,14 @@ def weights(text: str) -> Weights:
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Register the command."""
-    parser = subparsers.add_parser(
+    parser = arguments.add_command(
+        subparsers,
         'select',
+        run,
         help='keep the most informative images of a COCO file',
         description='Keep the N most informative images of a COCO file: many classes, rare ones, small sub-folders.',
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.set_defaults(run=run)
     add = parser.add_argument
     add('coco', type=Path, metavar='COCO.json', help='COCO file to choose from')
     add('--n', type=arguments.number(int, 1, 2**31), required=True, metavar='N', help='images to keep')

@@ -23,14 +23,14 @@ exit codes: 0 done; 2 wrong input; 3 disk, memory or a missing package. After an
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Register the command."""
-    parser = subparsers.add_parser(
+    parser = arguments.add_command(
+        subparsers,
         'show',
+        run,
         help='look at a data set: image, masks and boxes of random tiles, with a page to leaf through',
         description='Draw image, instance masks and boxes of random or named tiles side by side.',
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.set_defaults(run=run)
     add = parser.add_argument
     add('dataset', nargs='+', type=Path, metavar='DATASET', help="data sets' folders or COCO .json files")
     add('--out', type=Path, required=True, metavar='FOLDER', help='folder to make')

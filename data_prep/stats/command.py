@@ -37,14 +37,14 @@ exit codes: 0 done; 1 done, but the plan misses an aim or labels were dropped; 2
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Register the command."""
-    parser = subparsers.add_parser(
+    parser = arguments.add_command(
+        subparsers,
         'stats',
+        run,
         help='count and measure the objects of a data set or of scenes; plan tiles (--plan)',
         description='Count and measure the objects of a data set or of labelled scenes, and plan tiles for them.',
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.set_defaults(run=run)
     add = parser.add_argument
     add('inputs', nargs='+', type=Path, metavar='INPUT',
         help="data sets' folders or COCO .json files; or scenes: folders or rasters with label files")  # fmt: skip

@@ -27,14 +27,14 @@ SIDE = (128, 60_000)
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Register the command."""
-    parser = subparsers.add_parser(
+    parser = arguments.add_command(
+        subparsers,
         'synth',
+        run,
         help='draw scenes of windthrow with exact ground truth',
         description='Draw scenes of windthrow seen from a drone, with labels and exact ground truth.',
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.set_defaults(run=run)
     add, default = parser.add_argument, Options()
     usual = 'x'.join(f'{low}-{high}' for low, high in (default.width_px, default.height_px))
     add('--out', type=Path, required=True, metavar='FOLDER', help='folder for the scenes; made if it is absent')

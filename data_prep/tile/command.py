@@ -34,14 +34,14 @@ when it is started again; until then its work lies beside --out in .NAME.partial
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Register the command."""
-    parser = subparsers.add_parser(
+    parser = arguments.add_command(
+        subparsers,
         'tile',
+        run,
         help='cut rasters with polygon labels into tiles and COCO files',
         description='Cut large rasters with polygon labels into tiles and COCO files for train, val and test.',
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.set_defaults(run=run)
     parser.add_argument('scenes', nargs='*', type=Path, metavar='SCENES', help='folders (searched flat) or rasters')
     parser.add_argument('--scenes-table', type=Path, metavar='TABLE',
         help='CSV or GeoPackage instead of SCENES: columns raster, labels, and if wanted split and name; '
