@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,11 @@ import shapely
 
 from data_prep.convert.document import Document, Item, Keys, marks, opened, with_keys
 from data_prep.convert.geojson import add_feature, crs_code
-from data_prep.errors import DataError, MissingPackage
+from data_prep.errors import DataError
 from data_prep.labels.features import parse_crs
 from data_prep.labels.geopackage import Layer, write_geopackage
 from data_prep.labels.rle import Part
-from data_prep.labels.vectors import check_magic
+from data_prep.labels.vectors import read_layer
 
 REST = 'extra_json'  # column for what no column can hold
 COLUMN = re.compile(r'[A-Za-z_][A-Za-z0-9_ ]*')
@@ -31,42 +30,14 @@ def read(path: Path, label_field: str) -> list[Document]:
         DataError: If it is not what its name says, cannot be read, has several layers, no such field, or no CRS.
         MissingPackage: If pyogrio is not installed.
     """
-    check_magic(path)
-    info, wkb, columns = _read_layer(path)
-    if not info['crs']:
-        raise DataError(f'{path} has no CRS, so it cannot be placed on its raster; set one in the layer')
+    info, geometries, columns = read_layer(path, label_field)
     types = dict(zip(info['fields'], info['ogr_types'], strict=True))
-    if label_field not in types:
-        names = ', '.join(map(str, types)) or 'none'
-        raise DataError(f"{path} has no field '{label_field}' (fields: {names}); pass --label-field")
     document = Document(path.stem, path, [], crs=parse_crs(info['crs'], path))
-    with np.errstate(invalid='ignore'):  # NaN is told later, by name
-        geometries = shapely.from_wkb(wkb, on_invalid='ignore')
     for number, (geometry, *values) in enumerate(zip(geometries, *columns, strict=True), 1):
         row = {name: _value(value, types[name]) for name, value in zip(types, values, strict=True)}
         keys = _with_rest({name: value for name, value in row.items() if value is not None or name == label_field})
         add_feature(document, number, keys, label_field, *_parts(geometry))
     return [document]
-
-
-def _read_layer(path: Path) -> tuple[dict[str, Any], np.ndarray, list[np.ndarray]]:
-    """Description of the one layer, its geometries, and the values of its fields, field by field."""
-    try:
-        import pyogrio
-    except ModuleNotFoundError:
-        raise MissingPackage(f'reading {path.name} needs pyogrio: pip install fallen-trees[vectors]') from None
-    source = os.path.abspath(path)
-    try:
-        layers = [name for name, kind in pyogrio.list_layers(source) if kind is not None]
-        if len(layers) != 1:
-            raise DataError(f'{path} must have one layer with geometry; got {len(layers)} {layers}; export one alone')
-        info = pyogrio.read_info(source, layer=layers[0])
-        _, _, wkb, columns = pyogrio.raw.read(source, layer=layers[0], force_2d=True)
-    except DataError:
-        raise
-    except (RuntimeError, ValueError) as error:  # pyogrio's own errors, and text that is not in its encoding
-        raise DataError(f'{path} cannot be read: {error}; export it again') from None
-    return info, wkb, columns
 
 
 def _parts(geometry: shapely.Geometry | None) -> tuple[list[Part], str | None]:

@@ -67,6 +67,29 @@ def read_ogr(path: Path, label_field: str) -> FeatureFile:
     """Read a GeoPackage with one layer, or a Shapefile.
 
     Raises:
+        DataError, MissingPackage: As ``read_layer``.
+    """
+    info, geometries, (labels,) = read_layer(path, label_field, only_label=True)
+    pairs = enumerate(zip(labels, geometries, strict=True), 1)
+    return FeatureFile(
+        path, [Feature(n, label_text(label), geometry) for n, (label, geometry) in pairs], parse_crs(info['crs'], path)
+    )
+
+
+def read_layer(
+    path: Path, label_field: str, *, only_label: bool = False
+) -> tuple[dict[str, Any], np.ndarray, list[np.ndarray]]:
+    """Read the one layer of a GeoPackage or Shapefile.
+
+    Args:
+        path: The file.
+        label_field: Field that must be there.
+        only_label: Whether to leave out the values of all other fields.
+
+    Returns:
+        pyogrio's description of the layer, geometries (N,), flat, and the values (N,) of each field.
+
+    Raises:
         DataError: If it is not what its name says, cannot be read, has several layers, no such field, or no CRS.
         MissingPackage: If pyogrio is not installed.
     """
@@ -80,22 +103,19 @@ def read_ogr(path: Path, label_field: str) -> FeatureFile:
         layers = [name for name, geometry in pyogrio.list_layers(source) if geometry is not None]
         if len(layers) != 1:
             raise DataError(f'{path} must have one layer with geometry; got {len(layers)} {layers}; export one alone')
-        fields = list(pyogrio.read_info(source, layer=layers[0])['fields'])
-        if label_field not in fields:
-            raise DataError(_no_field(str(path), label_field, fields))
-        meta, _, wkb, (labels,) = pyogrio.raw.read(source, layer=layers[0], columns=[label_field], force_2d=True)
+        info = pyogrio.read_info(source, layer=layers[0])
+        if label_field not in info['fields']:
+            raise DataError(_no_field(str(path), label_field, list(info['fields'])))
+        wanted = [label_field] if only_label else None
+        _, _, wkb, columns = pyogrio.raw.read(source, layer=layers[0], columns=wanted, force_2d=True)
     except DataError:
         raise
     except (RuntimeError, ValueError) as error:  # pyogrio's own errors, and text that is not in its encoding
         raise DataError(f'{path} cannot be read: {error}; export it again') from None
-    if not meta['crs']:
+    if not info['crs']:
         raise DataError(f'{path} has no CRS, so it cannot be placed on its raster; set one in the layer')
     with np.errstate(invalid='ignore'):  # NaN is told later, by name
-        geometries = shapely.from_wkb(wkb, on_invalid='ignore')
-    pairs = enumerate(zip(labels, geometries, strict=True), 1)
-    return FeatureFile(
-        path, [Feature(n, label_text(label), geometry) for n, (label, geometry) in pairs], parse_crs(meta['crs'], path)
-    )
+        return info, shapely.from_wkb(wkb, on_invalid='ignore'), columns
 
 
 def check_magic(path: Path) -> None:
