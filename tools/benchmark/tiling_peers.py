@@ -8,6 +8,17 @@ from pathlib import Path
 TILE, STRIDE, MIN_VISIBLE = 1024, 819, 0.1
 
 
+def decode_only(scene: Path) -> None:
+    """Read each pixel once, in windows of eight blocks a side."""
+    import rasterio
+    from rasterio.windows import Window
+
+    with rasterio.Env(GDAL_CACHEMAX=16), rasterio.open(scene / 'scene.tif') as dataset:
+        for y in range(0, dataset.height, 4096):
+            for x in range(0, dataset.width, 4096):
+                dataset.read(window=Window(x, y, min(4096, dataset.width - x), min(4096, dataset.height - y)))
+
+
 def rasterio_png(scene: Path, out: Path) -> None:
     """What one writes by hand: a window after the other to PNG, with labels clipped by shapely."""
     import json
@@ -51,7 +62,9 @@ def sahi(scene: Path, out: Path, suffix: str) -> None:
 
 if __name__ == '__main__':
     arm, folder, target = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
-    if arm == 'rasterio_png':
+    if arm == 'decode_only':
+        decode_only(folder)
+    elif arm == 'rasterio_png':
         rasterio_png(folder, target)
     else:
         sahi(folder, target, f'.{arm.removeprefix("sahi_")}')
