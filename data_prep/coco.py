@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from affine import Affine
 from pycocotools import mask as rle
 
 from data_prep.grid import Window
@@ -115,14 +114,14 @@ def image(
         scene: Keys that all tiles of a scene share, see ``scene_keys``.
         info: Header of the source, with the scale.
     """
-    placed = info.transform * Affine.scale(*info.grid.step_xy) * Affine.translation(window.x, window.y)
+    a, b, c, d, e, f = info.grid_transform
     return {
         'file_name': file_name,
         'width': window.width,
         'height': window.height,
         'window_xywh': info.grid.to_source(window),
         'read_xywh': info.grid.to_source(read),
-        'transform': list(placed)[:6],
+        'transform': [a, b, a * window.x + b * window.y + c, d, e, d * window.x + e * window.y + f],
         **scene,
     }
 
@@ -141,7 +140,7 @@ def scene_keys(
         'stretch_lo_hi': limits,
         'nodata': info.nodata if finite else str(info.nodata),  # JSON has no NaN
         'crs': info.crs_name,
-        'gsd_m': None if info.gsd_m is None else round(info.gsd_m * math.sqrt(math.prod(info.grid.step_xy)), 9),
+        'gsd_m': info.grid_gsd_m,
     }
 
 

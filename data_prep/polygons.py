@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
+
 import numpy as np
 import shapely
 from shapely.geometry import MultiPolygon, Polygon
@@ -12,10 +15,25 @@ NOT_FINITE = 'coordinates are NaN or infinite'
 DECIMALS = 3  # of coordinates we write: a thousandth of a pixel
 
 
+def are_numbers(values: Iterable[object]) -> bool:
+    """Whether all values that a JSON file holds are numbers; true and false are none."""
+    return set(map(type, values)) <= {int, float}
+
+
+def are_finite(numbers: Iterable[float]) -> bool:
+    """Whether all numbers are finite as floats."""
+    try:
+        return all(map(math.isfinite, numbers))
+    except OverflowError:  # a whole number that no float can hold
+        return False
+
+
 def polygon_parts(geometry: shapely.Geometry | None) -> Area | None:
     """Keep what has an area: polygons, also those inside a collection; None where nothing has."""
     if geometry is None:
         return None
+    if geometry.geom_type == 'Polygon':  # nearly all
+        return geometry if geometry.area > 0 else None
     parts = [part for part in shapely.get_parts(geometry, return_index=False) if not part.is_empty]
     polygons = []
     for part in parts:

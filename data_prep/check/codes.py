@@ -26,6 +26,7 @@ INFO, WARNING, ERROR = Severity
 CODES = {
     # the file and its lists
     'json-unreadable': Code(ERROR, 'save it again as UTF-8 JSON'),
+    'json-key-twice': Code(ERROR, 'keep one of the two: of equal keys of an object a reader takes the last'),
     'coco-incomplete': Code(ERROR, 'a COCO file is an object with the lists images, annotations and categories'),
     'entry-invalid': Code(ERROR, 'every entry is an object with its ids and names; remove it or export again'),
     'id-type': Code(WARNING, 'write ids as whole numbers: readers compare them exactly'),

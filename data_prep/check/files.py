@@ -68,7 +68,7 @@ def check_files(
 
 
 def _check_sources(coco: CocoFile, content: Content, rows: list[int], findings: Findings) -> None:
-    """Tell tiles without pixels of their own whose raster is not there."""
+    """Tell tiles without pixels of their own whose raster is not there, and rasters that are cut short."""
     root = coco.root or coco.path.parent
     exists: dict[str, bool] = {}
 
@@ -78,6 +78,8 @@ def _check_sources(coco: CocoFile, content: Content, rows: list[int], findings: 
             return True
         if source not in exists:
             exists[source] = (root / source).is_file()
+            if exists[source]:
+                _size(root / source, (content.file, f'source {shown(source)}'), findings)
         return not exists[source]
 
     def describe(row: int) -> tuple[str, str]:
@@ -88,22 +90,28 @@ def _check_sources(coco: CocoFile, content: Content, rows: list[int], findings: 
 
 def _check_file(path: Path, root: str, row: int, content: Content, findings: Findings) -> None:
     image, place = content.images[row], content.image_place(row)
-    try:
-        if not os.path.realpath(path).startswith(os.path.join(root, '')):
-            findings.add('file-link-outside', content.file, place, f'is {os.path.realpath(path)}')
-        size = image_size(path)
-    except Truncated as error:
-        findings.add('file-truncated', content.file, place, one_line(error))
-        return
-    except DataError as error:
-        findings.add('file-unreadable', content.file, place, one_line(error))
-        return
-    if size is None:
-        findings.add('file-format-unknown', content.file, place, 'is no PNG, JPEG or TIFF')
-    elif listed_size(image) not in (None, size):
+    if not os.path.realpath(path).startswith(os.path.join(root, '')):
+        findings.add('file-link-outside', content.file, place, f'is {os.path.realpath(path)}')
+    size = _size(path, (content.file, place), findings)
+    if size is not None and listed_size(image) not in (None, size):
         text = f'the file has {size[0]} x {size[1]} px, the entry {image["width"]} x {image["height"]}'
         turned = ' (the sides are swapped)' if listed_size(image) == size[::-1] else ''
         findings.add('file-size-disagrees', content.file, place, text + turned)
+
+
+def _size(path: Path, where: tuple[str, str], findings: Findings) -> tuple[int, int] | None:
+    """Size in the header; None where it is not known, which is told."""
+    try:
+        size = image_size(path)
+    except Truncated as error:
+        findings.add('file-truncated', *where, one_line(error))
+        return None
+    except DataError as error:
+        findings.add('file-unreadable', *where, one_line(error))
+        return None
+    if size is None:
+        findings.add('file-format-unknown', *where, 'is no PNG, JPEG or TIFF')
+    return size
 
 
 def _other_case(path: Path) -> str:

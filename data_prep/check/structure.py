@@ -59,11 +59,22 @@ def read_content(path: Path, name: str, findings: Findings) -> Content:
     Returns:
         What is usable; entries that are not objects or lack an id are left out.
     """
+    twice: list[tuple[str, str]] = []
+
+    def members(pairs: list[tuple[str, Any]]) -> Record:
+        record = dict(pairs)
+        if len(record) < len(pairs):
+            again = pairs[duplicates(key for key, _ in pairs)[0]][0]
+            place = f'object with id {shown(record["id"])}' if 'id' in record else f'object of {len(record)} keys'
+            twice.append((place, f'key {again!r} stands in it more than once'[:80]))
+        return record
+
     try:
-        parsed = read_json(path)
+        parsed = read_json(path, members)
     except DataError as error:
         findings.add('json-unreadable', name, 'file', str(error))
         return Content(name)
+    findings.rows('json-key-twice', name, range(len(twice)), lambda row: twice[row])
     return examine(parsed, name, findings)
 
 

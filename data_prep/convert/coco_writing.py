@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from pycocotools import mask as coco_mask
 
 from data_prep.convert.coco_reading import ANNOTATION, GIVEN, IMAGE
 from data_prep.convert.document import Document, Item, Keys, with_keys
-from data_prep.labels.rle import from_parts
+from data_prep.labels.rle import Part, from_parts
 from data_prep.polygons import repair
 
 DECIMALS = 6  # of areas and sides of boxes, which are computed
@@ -85,16 +86,17 @@ def write(documents: Sequence[Document], categories: Categories) -> tuple[Keys, 
     items = [(image_id, document, item) for image_id, document in zip(image_ids, documents, strict=True)
              for item in document.items]  # fmt: skip
     ids, again = _number([item.id for _, _, item in items])
+    outlines = _outlines([(item, document.size_wh) for _, document, item in items])
     annotations = [
         {
             'id': number,
             'image_id': image_id,
             'category_id': categories.ids[item.label],
-            **_outline(item, document.size_wh),
+            **outline,
             'iscrowd': int(item.crowd),
             **with_keys(item.extra, ANNOTATION),
         }
-        for number, (image_id, document, item) in zip(ids, items, strict=True)
+        for number, (image_id, _, item), outline in zip(ids, items, outlines, strict=True)
     ]
     content = {
         'info': {'description': '', 'version': '1.0'},
@@ -148,30 +150,56 @@ def _image(number: int, document: Document) -> Keys:
     }
 
 
-def _outline(item: Item, size_wh: tuple[int, int]) -> Keys:
-    """Segmentation, area and box of an object."""
-    if item.coco is not None:
-        return {key: item.coco[key] for key in GIVEN}
-    if item.as_rle or any(len(part) > 1 for part in item.parts):
-        encoded = from_parts(item.parts, size_wh)
-        return {
-            'segmentation': encoded,
-            'area': float(coco_mask.area(encoded)),
-            'bbox': coco_mask.toBbox(encoded).tolist(),
-        }
-    rings = [part[0] for part in item.parts]
-    points = np.array([point for ring in rings for point in ring], np.float64)
-    (x0, y0), (x1, y1) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
-    return {
-        'segmentation': [[value for point in ring for value in point] for ring in rings],
-        'area': _area(rings),
-        'bbox': [x0, y0, round(x1 - x0, DECIMALS), round(y1 - y0, DECIMALS)],
-    }
+def _outlines(items: Sequence[tuple[Item, tuple[int, int]]]) -> list[Keys]:
+    """Segmentation, area and box of each object in an image of this size."""
+    found: list[Keys | None] = [None] * len(items)
+    drawn = []
+    for index, (item, size_wh) in enumerate(items):
+        if item.coco is not None:
+            found[index] = {key: item.coco[key] for key in GIVEN}
+        elif item.as_rle or any(len(part) > 1 for part in item.parts):
+            found[index] = _runs(item, size_wh)
+        else:
+            drawn.append(index)
+    for index, outline in zip(drawn, _polygons([items[index][0].parts for index in drawn]), strict=True):
+        found[index] = outline
+    return found
 
 
-def _area(rings: Sequence[Sequence[Any]]) -> float:
-    """Area that the rings enclose together, in px^2; crossing outlines count what they enclose, once."""
-    polygons = [shapely.Polygon(ring) for ring in rings]
-    whole = polygons[0] if len(polygons) == 1 else shapely.MultiPolygon(polygons)
-    solid, _ = repair(whole)
-    return 0.0 if solid is None else round(solid.area, DECIMALS)
+def _runs(item: Item, size_wh: tuple[int, int]) -> Keys:
+    encoded = from_parts(item.parts, size_wh)
+    box = coco_mask.toBbox(encoded).tolist()
+    return {'segmentation': encoded, 'area': float(coco_mask.area(encoded)), 'bbox': box}
+
+
+def _polygons(objects: Sequence[Sequence[Part]]) -> list[Keys]:
+    """Outlines without holes, all measured at once."""
+    if not objects:
+        return []
+    flat = [[[*chain.from_iterable(ring)] for (ring,) in parts] for parts in objects]
+    counts = np.array([sum(map(len, rings)) // 2 for rings in flat])
+    points = np.array([*chain.from_iterable(chain.from_iterable(flat))], np.float64).reshape(-1, 2)
+    first = np.cumsum(counts) - counts
+    low, high = np.minimum.reduceat(points, first), np.maximum.reduceat(points, first)
+    keys = zip(flat, _areas(flat, points, counts), low.tolist(), (high - low).tolist(), strict=True)
+    return [
+        {'segmentation': rings, 'area': area, 'bbox': [*corner, round(width, DECIMALS), round(height, DECIMALS)]}
+        for rings, area, corner, (width, height) in keys
+    ]
+
+
+def _areas(flat: Sequence[Sequence[Any]], points: np.ndarray, counts: np.ndarray) -> list[float]:
+    """Area that the rings of each object enclose together, in px^2; crossing outlines count what they enclose, once."""
+    alone = np.array([len(rings) == 1 for rings in flat])
+    rows = np.repeat(alone, counts)
+    owner = np.repeat(np.cumsum(alone) - 1, counts)[rows]
+    polygons = shapely.polygons(shapely.linearrings(points[rows], indices=owner)) if len(owner) else np.zeros(0, object)
+    areas = np.zeros(len(flat))
+    areas[alone] = shapely.area(polygons)
+    simple = alone.copy()
+    simple[alone] = shapely.is_valid(polygons)
+    for index in np.flatnonzero(~simple):
+        rings = [shapely.Polygon(np.reshape(ring, (-1, 2))) for ring in flat[index]]
+        solid, _ = repair(rings[0] if len(rings) == 1 else shapely.MultiPolygon(rings))
+        areas[index] = 0 if solid is None else solid.area
+    return [round(area, DECIMALS) for area in areas.tolist()]

@@ -11,6 +11,7 @@ from data_prep.convert.placing import check_size, find_image, read_place, record
 from data_prep.convert.reading import find_files, read_documents
 from data_prep.convert.writing import SUFFIXES, plan_files, write_files
 from data_prep.errors import DataError
+from data_prep.labels.strict_json import uncollected
 
 FORMATS = tuple(SUFFIXES)
 ON_MAPS = ('geojson', 'gpkg')
@@ -30,6 +31,7 @@ class Converted:
     warnings: list[str] = field(default_factory=list)
 
 
+@uncollected()
 def convert_labels(
     inputs: Sequence[Path],
     to: str,

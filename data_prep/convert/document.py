@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from affine import Affine
 from data_prep.errors import DataError
 from data_prep.labels.features import label_text
 from data_prep.labels.rle import Part, Ring
+from data_prep.polygons import NOT_FINITE, are_finite, are_numbers
 
 Keys = dict[str, Any]
 CLASHING = 'source_properties'  # holds keys whose names mean something else in the format they were written to
@@ -152,23 +154,16 @@ def plain(value: Any) -> Any:
 
 def ring_problem(ring: object) -> str | None:
     """Why a list of points cannot be a ring, or None."""
-    if not isinstance(ring, list) or not all(isinstance(p, list) and len(p) == 2 for p in ring):
+    if not isinstance(ring, list) or not set(map(type, ring)) <= {list} or not set(map(len, ring)) <= {2}:
         return 'points are not pairs of numbers'
-    numbers = [value for point in ring for value in point]
-    if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in numbers):
+    numbers = [*chain.from_iterable(ring)]
+    if not are_numbers(numbers):
         return 'points are not pairs of numbers'
-    if not all(_finite(value) for value in numbers):
-        return 'coordinates are NaN or infinite'
+    if not are_finite(numbers):
+        return NOT_FINITE
     if len(ring) < 3:
         return f'fewer than 3 points ({len(ring)})'
     return None
-
-
-def _finite(value: float) -> bool:
-    try:
-        return math.isfinite(value)
-    except OverflowError:  # a whole number that no float can hold
-        return False
 
 
 def opened(ring: list[list[float]]) -> Ring:

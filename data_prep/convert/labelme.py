@@ -6,6 +6,7 @@ shape of the group with the flag ``hole``.
 
 from __future__ import annotations
 
+from itertools import count
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
@@ -121,9 +122,11 @@ def _join(item: Item, ring: Ring, extra: Keys) -> None:
     else:
         item.parts.append([ring])
     shapes = item.extra.pop('shapes', None)
-    before = sum(map(len, item.parts)) - 1
-    if shapes is not None or extra != item.extra:  # what differs between the shapes of an object is kept by shape
-        item.extra['shapes'] = [*(shapes or [dict(item.extra)] * before), extra]
+    if shapes is None and extra != item.extra:  # what differs between the shapes of an object is kept by shape
+        shapes = [dict(item.extra)] * (sum(map(len, item.parts)) - 1)
+    if shapes is not None:
+        shapes.append(extra)
+        item.extra['shapes'] = shapes
 
 
 def write(document: Document, size_wh: tuple[int, int]) -> Keys:
@@ -134,12 +137,12 @@ def write(document: Document, size_wh: tuple[int, int]) -> Keys:
         size_wh: Width and height of its image.
     """
     taken = {item.extra['group_id'] for item in document.items if isinstance(item.extra.get('group_id'), int)}
+    free = count(max(taken, default=0) + 1)
     shapes = []
     for item in document.items:
         group = item.extra.get('group_id')
         if group is None and sum(map(len, item.parts)) > 1:
-            group = max(taken, default=0) + 1
-            taken.add(group)
+            group = next(free)
         shapes += _shapes(item, group)
     extra = dict(document.extra)
     return {

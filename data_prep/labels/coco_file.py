@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,7 +14,7 @@ from data_prep.errors import DataError
 from data_prep.labels.features import Feature, FeatureFile, label_text
 from data_prep.labels.rle import Part, to_parts
 from data_prep.labels.strict_json import read_json
-from data_prep.polygons import NOT_FINITE
+from data_prep.polygons import NOT_FINITE, are_finite, are_numbers
 
 Record = dict[str, Any]
 
@@ -192,24 +190,13 @@ def _polygon_parts(rings: list[list[Any]]) -> tuple[list[Part], list[str]]:
     parts: list[Part] = []
     short: list[str] = []
     for number, ring in enumerate(rings, 1):
-        if len(ring) % 2 or not all(isinstance(v, int | float) and not isinstance(v, bool) for v in ring):
+        if len(ring) % 2 or not are_numbers(ring):
             return [], [f'ring {number} is not a flat list of x, y pairs']
-        if not all(map(_finite, ring)):
+        if not are_finite(ring):
             return [], [NOT_FINITE]
-        points = [list(pair) for pair in _pairs(ring)]
+        points = [*map(list, zip(ring[::2], ring[1::2], strict=True))]
         if len(points) < 3:
             short.append(f'ring {number} has fewer than 3 points ({len(points)})')
         else:
             parts.append([points])
     return parts, short
-
-
-def _finite(value: float) -> bool:
-    try:
-        return math.isfinite(value)
-    except OverflowError:  # a whole number that no float can hold
-        return False
-
-
-def _pairs(ring: list[float]) -> Iterator[tuple[float, float]]:
-    return zip(ring[::2], ring[1::2], strict=True)

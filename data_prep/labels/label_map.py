@@ -9,13 +9,12 @@ A label that the map does not name keeps its name.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 
 from data_prep.errors import DataError
 from data_prep.labels.csv_rows import read_csv
-from data_prep.labels.strict_json import read_json, read_text
+from data_prep.labels.strict_json import read_json
 
 LabelMap = dict[str, str | None]  # None: dropped
 
@@ -43,8 +42,7 @@ def read_label_map(text: str) -> LabelMap:
 
 
 def _json_pairs(path: Path) -> list[tuple[str, object]]:
-    read_json(path)  # tells what is wrong with the file
-    pairs = json.loads(read_text(path), object_pairs_hook=lambda members: members)  # a dict would hide duplicates
+    pairs = read_json(path, members=lambda members: members)  # a dict would hide duplicates
     if not isinstance(pairs, list) or not all(isinstance(pair, tuple) for pair in pairs):
         raise DataError(f'{path} must hold one JSON object of "label": "class"; write it as such')
     return pairs

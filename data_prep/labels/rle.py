@@ -88,13 +88,15 @@ def box_mask(segmentation: dict[str, Any]) -> tuple[np.ndarray, tuple[int, int]]
     starts, ends = starts[starts < ends], ends[starts < ends]
     if not len(starts):
         return np.zeros((0, 0), bool), (0, 0)
-    left, right = int(starts[0]) // height, (int(ends[-1]) - 1) // height + 1
-    steps = np.zeros((right - left) * height + 1, np.int8)
-    np.add.at(steps, starts - left * height, 1)
-    np.add.at(steps, ends - left * height, -1)
-    mask = np.cumsum(steps[:-1], dtype=np.int8).astype(bool).reshape(right - left, height).T
-    rows = np.flatnonzero(mask.any(axis=1))
-    return mask[rows[0] : rows[-1] + 1], (left, int(rows[0]))
+    (first, top), (last, bottom) = np.divmod(starts, height), np.divmod(ends - 1, height)
+    left, columns = int(first[0]), int(last[-1] - first[0]) + 1
+    # A run that goes on in the next column reaches from the last row to the first.
+    low, high = (int(top.min()), int(bottom.max()) + 1) if (first == last).all() else (0, height)
+    steps = np.zeros(columns * (high - low) + 1, np.int8)
+    np.add.at(steps, (first - left) * (high - low) + top - low, 1)
+    np.add.at(steps, (last - left) * (high - low) + bottom - low + 1, -1)
+    mask = np.cumsum(steps[:-1], dtype=np.int8).view(bool).reshape(columns, high - low).T
+    return mask, (left, low)
 
 
 def to_parts(segmentation: dict[str, Any]) -> list[Part]:
@@ -123,7 +125,7 @@ def from_parts(parts: Sequence[Part], size_wh: tuple[int, int]) -> dict[str, Any
     Returns:
         ``size`` and compressed ``counts``; all zeros where no pixel's centre is inside.
     """
-    polygons = [shapely.Polygon(part[0], part[1:]) for part in parts]
+    polygons = [shapely.Polygon(np.array(part[0]), [np.array(hole) for hole in part[1:]]) for part in parts]
     polygons = [p if p.is_valid else shapely.make_valid(p, method='structure', keep_collapsed=False) for p in polygons]
     solid = [polygon for polygon in polygons if polygon.area > 0]
     if not solid:
@@ -141,9 +143,16 @@ def from_parts(parts: Sequence[Part], size_wh: tuple[int, int]) -> dict[str, Any
 def _encode(mask: np.ndarray, left_top: tuple[int, int], size_wh: tuple[int, int]) -> dict[str, Any]:
     """Run lengths of a mask in its place in the image."""
     (left, top), (width, height) = left_top, size_wh
-    columns = np.zeros((mask.shape[1], height), np.int8)
-    columns[:, top : top + mask.shape[0]] = mask.T
-    changes = np.flatnonzero(np.diff(columns.ravel(), prepend=0, append=0)) + left * height
+    columns = np.zeros((mask.shape[1], mask.shape[0] + 1), np.int8)
+    columns[:, :-1] = mask.T
+    column, row = np.divmod(np.flatnonzero(np.diff(columns.ravel(), prepend=0)), mask.shape[0] + 1)
+    changes = (left + column) * height + top + row  # a run ends, the next one begins
+    ends_here = (
+        np.flatnonzero(changes[1:-1:2] == changes[2::2]) * 2 + 1
+    )  # at the foot of a column, to go on in the next
+    changes = np.delete(changes, np.concatenate((ends_here, ends_here + 1)))
     counts = np.diff(np.concatenate(([0], changes, [width * height]))).tolist()
+    if not counts[-1]:  # the last pixel is inside
+        counts.pop()
     packed = coco_mask.frPyObjects({'size': [height, width], 'counts': counts}, height, width)
     return {'size': [height, width], 'counts': packed['counts'].decode('ascii')}

@@ -24,8 +24,11 @@ from data_prep.stats.report import write_report
 from data_prep.stats.summary import summarise
 from data_prep.stats.text import plan_grids, plan_head, plan_text, reason, scale_rows, summary_text
 from data_prep.tile.loading import LoadedScene, load_scene
+from data_prep.tile.scene_arguments import add_labels, add_resolution, add_scenes_table, as_words, scene_settings
+from data_prep.tile.scenes_table import scenes_of
 from data_prep.tile.settings import Settings
 
+SCENE_OPTIONS = ('--scenes-table', '--label-map', '--gsd', '--scale')
 EPILOG = """\
 length: longer side of the rectangle of least area around an outline. width: area by length. In a data set they are
 those of the part a tile shows; in scenes those of the whole object. Crowds are counted and not measured.
@@ -46,24 +49,17 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         epilog=EPILOG,
     )
     add = parser.add_argument
-    add('inputs', nargs='+', type=Path, metavar='INPUT',
+    add('inputs', nargs='*', type=Path, metavar='INPUT',
         help="data sets' folders or COCO .json files; or scenes: folders or rasters with label files")  # fmt: skip
     add('--out', type=Path, metavar='FOLDER', help='also write report.html, histograms and stats.json there')
     add('--overwrite', action='store_true', help='replace what an earlier run of this command made there')
     add('--json', action='store_true', help='print everything as one line of JSON')
     add('--split', type=arguments.names, default=(), metavar='A,B', help='only these splits of a data set')
-    _add_labels(parser.add_argument_group('labels'))
+    add_scenes_table(parser)
+    scenes = parser.add_argument_group('scenes')
+    add_labels(scenes)
+    add_resolution(scenes)
     _add_plan(parser.add_argument_group('tile planner'))
-
-
-def _add_labels(group: argparse._ArgumentGroup) -> None:
-    add = group.add_argument
-    add('--labels', type=Path, metavar='PATH', help='label file (of one raster) or folder of label files, for scenes')
-    add('--label-field', default='label', metavar='NAME', help='field of vector files with the class (default: label)')
-    add('--classes', type=arguments.names, default=(), metavar='A,B', help='classes to count (default: all)')
-    add('--skip-other-labels', action='store_true', help='pass over labels not in --classes instead of refusing them')
-    add('--unlabelled', choices=('error', 'empty'), default='error',
-        help='what a raster without a label file means (default: error; empty: it shows no object)')  # fmt: skip
 
 
 def _add_plan(group: argparse._ArgumentGroup) -> None:
@@ -107,6 +103,8 @@ def run(args: argparse.Namespace) -> ExitCode:
         raise DataError(f'{coco[0]} is COCO and other inputs are scenes; pass one kind')
     if coco and args.plan:
         raise DataError(f'--plan needs whole scenes with labels; {coco[0]} holds tiles; name the folder of rasters')
+    if coco and (given := [word for word in as_words(args) if word in SCENE_OPTIONS]):
+        raise DataError(f'{given[0]} is of scenes; {coco[0]} is COCO; drop one')
     if args.split and not coco:
         raise DataError('--split chooses splits of a data set; scenes have none; drop it')
     loaded = [] if coco else _load(args)
@@ -134,13 +132,8 @@ def collect(inputs: Sequence[Path]) -> Collection:
 
 
 def _load(args: argparse.Namespace) -> list[LoadedScene]:
-    settings = Settings(
-        label_field=args.label_field,
-        classes=args.classes,
-        skip_other_labels=args.skip_other_labels,
-        unlabelled=args.unlabelled,
-    )
-    scenes = find_scenes(args.inputs, args.labels, unlabelled=args.unlabelled)
+    settings = Settings(**scene_settings(args))
+    scenes = scenes_of(args.inputs, args.labels, args.scenes_table, unlabelled=args.unlabelled)
     return [load_scene(scene, settings) for scene in tqdm(scenes, 'scenes', unit='scene', disable=None, leave=False)]
 
 
@@ -157,7 +150,7 @@ def _rule(args: argparse.Namespace) -> PlanRule:
 
 
 def _plan(args: argparse.Namespace, loaded: Sequence[LoadedScene], rule: PlanRule) -> Planned:
-    scenes = [PlanScene(item.info.window, [found.polygon for found in item.found.objects]) for item in loaded]
+    scenes = [PlanScene(item.info.grid.window, [found.polygon for found in item.found.objects]) for item in loaded]
     found = plan(scenes, rule, lambda rows: tqdm(rows, 'settings', unit='setting', disable=None, leave=False))
     choice = recommend(found, rule)
     return Planned(found, choice, tile_command(args, choice))
@@ -167,11 +160,9 @@ def tile_command(args: argparse.Namespace, choice: Choice) -> str:
     """The command line that cuts the recommended tiles from the same scenes and labels."""
     words = ['python', '-m', 'data_prep', 'tile', *map(str, args.inputs), '--out', 'data/trees']
     words += ['--tile-size', str(choice.row.tile_size), '--overlap', f'{choice.row.overlap:g}']
-    for name in ('labels', 'label_field', 'classes', 'unlabelled', 'min_visible'):
-        value, default = getattr(args, name), {'label_field': 'label', 'unlabelled': 'error', 'min_visible': 0.5}
-        if value and value != default.get(name):
-            words += [f'--{name.replace("_", "-")}', ','.join(value) if isinstance(value, tuple) else str(value)]
-    return shlex.join(words + ['--skip-other-labels'] * args.skip_other_labels)
+    if args.min_visible != PlanRule().min_visible:
+        words += ['--min-visible', f'{args.min_visible:g}']
+    return shlex.join(words + as_words(args))
 
 
 def _plan_json(planned: Planned) -> dict[str, Any]:

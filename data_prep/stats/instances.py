@@ -123,8 +123,8 @@ def _number(value: object) -> float:
 
 
 def from_scenes(loaded: Sequence[LoadedScene]) -> Collection:
-    """Measure the whole objects of scenes, in source pixels; each scene counts as one image."""
-    images = [ImageInfo('scenes', _number(item.info.gsd_m)) for item in loaded]
+    """Measure the whole objects of scenes, in pixels at their scale; each scene counts as one image."""
+    images = [ImageInfo('scenes', _number(item.info.grid_gsd_m)) for item in loaded]
     instances = []
     for number, item in enumerate(loaded):
         objects = item.found.objects

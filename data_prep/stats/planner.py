@@ -26,8 +26,8 @@ SLACK_PX = 1e-6  # coordinates that were reprojected end this far beside the who
 class PlanScene:
     """A scene as the planner needs it."""
 
-    size: Window
-    polygons: Sequence[shapely.Geometry]  # whole objects in source pixels
+    size: Window  # in pixels of the tiles' resolution
+    polygons: Sequence[shapely.Geometry]  # whole objects, in the same pixels
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Scale:
 
 @dataclass(frozen=True)
 class Plan:
-    """All that was tried. Lengths in source pixels."""
+    """All that was tried. Lengths in pixels of the tiles' resolution."""
 
     rows: list[PlanRow]
     scales: list[Scale]

@@ -24,7 +24,7 @@ from data_prep.imagery.stretch import LoHi
 
 BLOCK_BYTES = 48 << 20  # of pixels; larger blocks read fewer pixels twice
 CACHE_BYTES = 32 << 20  # of GDAL: a row of the file's blocks that masks are read from again
-STRIP_ROWS = 256  # read at a time
+STRIP_ROWS = 256  # read at a time, where most files' blocks begin
 
 
 @dataclass(frozen=True)
@@ -80,18 +80,29 @@ def _runs(starts: Sequence[int], tile: int, reach: int) -> list[list[int]]:
 
 
 class Block:
-    """Pixels of a rectangle of a scene, read once."""
+    """Pixels of a rectangle of a scene, read once; without ``keep_pixels`` only where they hold data is kept."""
 
-    def __init__(self, dataset: rasterio.DatasetReader, area: Window, bands: Sequence[int], scale: float) -> None:
+    def __init__(
+        self,
+        dataset: rasterio.DatasetReader,
+        area: Window,
+        bands: Sequence[int],
+        scale: float,
+        *,
+        keep_pixels: bool = True,
+    ) -> None:
         self.area = area
         dtype = np.result_type(*(dataset.dtypes[band - 1] for band in bands))
+        height = area.height if keep_pixels else min(STRIP_ROWS, area.height)
         # One allocation: glibc hands what is above 32 MB back to the system at once, and keeps pieces of what is below.
-        memory = np.empty((len(bands) * dtype.itemsize + 1, area.height, area.width), np.uint8)
-        self.pixels = memory[:-1].reshape(-1).view(dtype).reshape(len(bands), area.height, area.width)
-        self.valid = memory[-1].view(bool)
+        memory = np.empty(len(bands) * dtype.itemsize * height * area.width + area.height * area.width, np.uint8)
+        pixels, valid = np.split(memory, [-area.height * area.width])
+        self.pixels = pixels.view(dtype).reshape(len(bands), height, area.width)
+        self.valid = valid.view(bool).reshape(area.height, area.width)
         for strip in _strips(area):
             rows = slice(strip.y - area.y, strip.bottom - area.y)
-            self.pixels[:, rows], self.valid[rows] = read_window(dataset, strip, bands, scale=scale)
+            out = self.pixels[:, rows] if keep_pixels else self.pixels[:, : strip.height]
+            self.valid[rows] = read_window(dataset, strip, bands, scale=scale, out=out)[1]
 
     def nodata_share(self, window: Window, read: Window) -> float:
         """Share of a window's pixels that hold no data, padding included."""

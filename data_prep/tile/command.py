@@ -12,18 +12,16 @@ from typing import Any
 from tqdm import tqdm
 
 from data_prep import arguments
-from data_prep.errors import DataError, ExitCode
-from data_prep.imagery.scale import SCALES
+from data_prep.errors import ExitCode
 from data_prep.imagery.stretch import MODES
-from data_prep.labels.label_map import read_label_map
 from data_prep.tile.dataset import build_dataset
 from data_prep.tile.known_split import read_known_split
 from data_prep.tile.records import MadeDataset, report
+from data_prep.tile.scene_arguments import add_labels, add_resolution, add_scenes_table, scene_settings
 from data_prep.tile.scene_tiles import TileRule
 from data_prep.tile.settings import Settings
 from data_prep.tile.tile_files import SUFFIXES, FileRule
 
-SPLIT_OPTIONS = ('split_by', 'split', 'val', 'test', 'kfold', 'split_info')
 EPILOG = """\
 labels: LabelMe .json, GeoJSON, GeoPackage or Shapefile with the raster's name, beside it or in the --labels folder.
 exit codes: 0 done; 1 done, but labels were dropped or a split shows no object; 2 wrong input; 3 disk, memory, package.
@@ -43,42 +41,22 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         epilog=EPILOG,
     )
     parser.add_argument('scenes', nargs='*', type=Path, metavar='SCENES', help='folders (searched flat) or rasters')
-    parser.add_argument('--scenes-table', type=Path, metavar='TABLE',
-        help='CSV or GeoPackage instead of SCENES: columns raster, labels, and if wanted split and name; '
-        'paths are relative to the table')  # fmt: skip
+    add_scenes_table(parser)
     parser.add_argument('--out', type=Path, required=True, metavar='FOLDER', help='data set to make')
     parser.add_argument('--overwrite', action='store_true', help='replace an older data set, once the new one is done')
     parser.add_argument('--json', action='store_true', help='print the counts as one line of JSON')
-    _add_labels(parser.add_argument_group('labels'))
+    add_labels(parser.add_argument_group('labels'))
     _add_tiles(parser.add_argument_group('tiles'))
     _add_files(parser.add_argument_group('files'))
     _add_split(parser.add_argument_group('split'))
     _add_workers(parser.add_argument_group('workers'))
 
 
-def _add_labels(group: argparse._ArgumentGroup) -> None:
-    add = group.add_argument
-    add('--labels', type=Path, metavar='PATH', help='label file (of one raster) or folder of label files')
-    add('--label-field', default='label', metavar='NAME', help='field of vector files with the class (default: label)')
-    add('--label-map', metavar='MAP',
-        help="rename labels before --classes: 'a=b,c=d', or a .json or .csv file; "
-        'an empty name drops the label')  # fmt: skip
-    add('--classes', type=arguments.names, default=(), metavar='A,B',
-        help='classes in the order of their ids (default: all labels found, sorted)')  # fmt: skip
-    add('--skip-other-labels', action='store_true', help='pass over labels not in --classes instead of refusing them')
-    add('--unlabelled', choices=('error', 'empty'), default='error',
-        help='what a raster without a label file means (default: error; empty: it shows no object)')  # fmt: skip
-
-
 def _add_tiles(group: argparse._ArgumentGroup) -> None:
     add, rule, share = group.add_argument, TileRule(), arguments.number(float, 0, 1)
     add('--tile-size', type=arguments.number(int, 16, 16384), default=rule.tile_size, metavar='PX',
         help='side of a tile (default: %(default)s)')  # fmt: skip
-    size = group.add_mutually_exclusive_group()
-    size.add_argument('--gsd', type=arguments.number(float, 0.001, 100), metavar='METRES',
-        help='resample each scene so that a pixel of the tiles has this side; needs a CRS')  # fmt: skip
-    size.add_argument('--scale', type=arguments.number(float, *SCALES), metavar='FACTOR',
-        help='resample each scene: tile pixels per source pixel (default: 1)')  # fmt: skip
+    add_resolution(group)
     add('--overlap', type=arguments.number(float, 0, 0.95), default=rule.overlap, metavar='SHARE',
         help='share of a train tile that the next one sees again (default: %(default)s); '
         'val and test tiles never overlap')  # fmt: skip
@@ -98,7 +76,7 @@ def _add_tiles(group: argparse._ArgumentGroup) -> None:
         '(default: %(default)s); tiles without any data always go')  # fmt: skip
     add('--bands', type=arguments.bands, default=(), metavar='1,2,3',
         help='three bands, or one for grey (default: 1,2,3; 1 where the raster has one band); '
-        'with --pixels zstd any (default: all)')  # fmt: skip
+        'any with --pixels none, and with zstd (default: all)')  # fmt: skip
     add('--stretch', choices=MODES, default=Settings.stretch,
         help='to 8 bits, once per scene (default: auto = uint8 unchanged, else percentiles 2-98; '
         'min-max: from the least to the greatest value)')  # fmt: skip
@@ -148,7 +126,6 @@ def _add_split(group: argparse._ArgumentGroup) -> None:
 
 def run(args: argparse.Namespace) -> ExitCode:
     """Make the data set and say what it holds."""
-    _refuse_contradictions(args)
     settings = _settings(args)
     with tqdm(desc='tiles', unit='tile', disable=None, leave=False) as bar:  # disable=None: quiet without a terminal
 
@@ -187,38 +164,16 @@ def _warnings(out: Path, made: MadeDataset, totals: dict[str, int]) -> list[str]
     return lines
 
 
-def _refuse_contradictions(args: argparse.Namespace) -> None:
-    """Options that cannot both be meant."""
-    if args.split and (args.val or args.test):
-        raise DataError('--split shares scenes out and --val, --test name them; pass one or the other')
-    if bool(args.scenes) == bool(args.scenes_table):
-        raise DataError('SCENES or --scenes-table must be given, and not both; name folders, rasters or a table')
-    if args.scenes_table and args.labels:
-        raise DataError('--scenes-table names the labels itself, so --labels does not go with it; drop one')
-    given = {name for name in SPLIT_OPTIONS if getattr(args, name)}
-    for name, allowed in (('split_info', set()), ('kfold', {'test'})):
-        if name in given and (others := sorted(given - allowed - {name})):
-            options = ', '.join(f'--{other.replace("_", "-")}' for other in others)
-            raise DataError(f'--{name.replace("_", "-")} decides the whole split, so it does not go with {options}; '
-                            'drop one')  # fmt: skip
-
-
 def _settings(args: argparse.Namespace) -> Settings:
     return Settings(
         rule=TileRule(args.tile_size, args.overlap, args.min_visible, args.max_nodata, args.border, args.partial),
         files=FileRule(args.pixels, args.quality, args.segmentation, args.masks, args.previews),
-        gsd_m=args.gsd,
-        scale=args.scale,
-        label_field=args.label_field,
-        label_map=read_label_map(args.label_map) if args.label_map is not None else None,
-        classes=args.classes,
-        skip_other_labels=args.skip_other_labels,
-        unlabelled=args.unlabelled,
+        **scene_settings(args),
         empty_share=args.empty_share,
         split_by=args.split_by,
         kfold=args.kfold,
         known_split=read_known_split(args.split_info) if args.split_info else None,
-        ratios=args.split or Settings.ratios,
+        ratios=args.split,
         val=args.val,
         test=args.test,
         bands=args.bands,

@@ -20,12 +20,11 @@ from data_prep.imagery.rasters import open_raster, sha256
 from data_prep.imagery.stretch import LoHi, needs_stretch, stretch_limits
 from data_prep.labels.strict_json import read_json, write_json
 from data_prep.pool import run_all, workers
-from data_prep.scenes import find_scenes
 from data_prep.tile.journal import begin, identity, objects_digest
 from data_prep.tile.loading import LoadedScene, class_names, load_scene, plan_splits
-from data_prep.tile.records import MadeDataset, write_records
-from data_prep.tile.scene_tiles import SceneJob, SceneTiles, count_windows
-from data_prep.tile.scenes_table import read_scenes_table
+from data_prep.tile.records import EmptyTiles, MadeDataset, write_records
+from data_prep.tile.scene_tiles import SceneJob, SceneTiles, Tile, count_windows
+from data_prep.tile.scenes_table import scenes_of
 from data_prep.tile.settings import Settings
 from data_prep.tile.splits import SPLITS, Region, rank
 from data_prep.tile.staging import DATA, JOURNAL, check_out, staged_folder
@@ -70,10 +69,7 @@ def build_dataset(
         DataError: If an input is wrong; ``out`` is as it was.
         OSError: If writing fails; ``out`` is as it was, and finished parts wait for the next run.
     """
-    if scenes_table is not None:
-        scenes = read_scenes_table(scenes_table, unlabelled=settings.unlabelled)
-    else:
-        scenes = find_scenes(inputs, labels, unlabelled=settings.unlabelled)
+    scenes = scenes_of(inputs, labels, scenes_table, unlabelled=settings.unlabelled)
     sources = [path for scene in scenes for path in (scene.raster, scene.labels) if path is not None]
     out = check_out(out, sources, overwrite=overwrite)
     loaded = [load_scene(scene, settings) for scene in scenes]
@@ -91,8 +87,8 @@ def build_dataset(
                 for item, limit in zip(loaded, limits, strict=True)
             ]
             on_tiles = progress(sum(count_windows(job) for job in cut_jobs))
-            cut = _cut(cut_jobs, settings, staging, executor, on_tiles)
-            made = MadeDataset(loaded, cut_jobs, cut, classes, plan.split_by, settings, hashes, plan.folds)
+            cut, empty = _cut(cut_jobs, settings, staging, executor, on_tiles, plan.folds)
+            made = MadeDataset(loaded, cut_jobs, cut, classes, plan.split_by, settings, hashes, plan.folds, empty)
             _finish(staging / DATA, made, sources, before)
     return made
 
@@ -192,12 +188,18 @@ def _cut(
     staging: Path,
     executor: Executor | None,
     on_tiles: Callable[[int], object],
-) -> list[SceneTiles]:
-    """Cut all scenes, then write as many tree-less train tiles as ``empty_share`` allows."""
+    folds: dict[str, int],
+) -> tuple[list[SceneTiles], EmptyTiles]:
+    """Cut all scenes, then write as many tree-less train tiles as ``empty_share`` allows.
+
+    Returns:
+        Tiles of each scene, and the names of the tree-less train tiles that each fold shows; fold None without folds.
+    """
     tasks = [scene_tasks(number, job, staging) for number, job in enumerate(jobs)]
     do_all([task for scene in tasks for task in scene], executor, on_tiles)
     cut = [collect(job, scene) for job, scene in zip(jobs, tasks, strict=True)]
-    chosen = choose_empty(cut, settings)
+    by_fold = choose_empty([tile for scene in cut for tile in scene.tiles if tile.split == 'train'], settings, folds)
+    chosen = set().union(*by_fold.values())
     if settings.files.folders():
         pairs = zip(tasks, cut, strict=True)
         do_all([task for scene, tiles in pairs for task in chosen_tasks(scene, tiles, chosen)], executor)
@@ -205,15 +207,22 @@ def _cut(
         keep = [tile for tile in scene.tiles if tile.written or tile.image['file_name'] in chosen]
         scene.counts['empty_train_tiles_left_out'] += len(scene.tiles) - len(keep)
         scene.tiles = keep
-    return cut
+    return cut, by_fold
 
 
-def choose_empty(cut: Sequence[SceneTiles], settings: Settings) -> set[str]:
-    """Names of tree-less train tiles to keep, chosen by a hash of seed and name."""
-    train = [tile for scene in cut for tile in scene.tiles if tile.split == 'train']
-    names = [tile.image['file_name'] for tile in train if not tile.written]
-    quota = empty_quota(len(train) - len(names), settings.empty_share)
-    return set(sorted(names, key=lambda name: rank(settings.seed, name))[:quota])
+def choose_empty(train: Sequence[Tile], settings: Settings, folds: dict[str, int]) -> EmptyTiles:
+    """Names of tree-less train tiles to keep, by fold, chosen by a hash of seed and name.
+
+    Each fold gets the share that it would get by itself; all take the first of one order, so few tiles are written.
+    """
+    empty = sorted((tile.image['file_name'], tile.image['scene']) for tile in train if not tile.written)
+    empty.sort(key=lambda item: rank(settings.seed, item[0]))
+    chosen: EmptyTiles = {}
+    for fold in sorted(set(folds.values())) or [None]:
+        full = sum(tile.written and folds.get(tile.image['scene'], -1) != fold for tile in train)
+        names = [name for name, scene in empty if folds.get(scene, -1) != fold]
+        chosen[fold] = set(names[: empty_quota(full, settings.empty_share)])
+    return chosen
 
 
 def empty_quota(with_objects: int, share: float) -> int | None:

@@ -90,7 +90,7 @@ def plan_splits(loaded: Sequence[LoadedScene], settings: Settings) -> SplitPlan:
     """
     named = bool(settings.val or settings.test)
     if any(item.scene.split for item in loaded):
-        if named or settings.split_by or settings.kfold or settings.known_split or settings.ratios != Settings.ratios:
+        if settings.split_options():
             raise DataError('the scenes table has a column split, so no other option of the split goes with it; '
                             'drop one')  # fmt: skip
         return _by_scene(loaded, {item.scene.name: item.scene.split for item in loaded})
@@ -101,12 +101,10 @@ def plan_splits(loaded: Sequence[LoadedScene], settings: Settings) -> SplitPlan:
         return _kfold(loaded, objects, settings)
     split_by = settings.split_by or ('scene' if named or len(objects) >= MIN_SCENES else 'blocks')
     if split_by == 'blocks':
-        if named:
-            raise DataError('--val and --test name whole scenes, so they do not go with --split-by blocks; drop one')
         return SplitPlan(split_by, {item.scene.name: _blocks(item, settings) for item in loaded})
     if named:
         return _by_scene(loaded, name_scenes(list(objects), settings.val, settings.test))
-    return _by_scene(loaded, split_scenes(objects, settings.ratios, settings.seed))
+    return _by_scene(loaded, split_scenes(objects, settings.shares, settings.seed))
 
 
 def _by_scene(loaded: Sequence[LoadedScene], splits: dict[str, str]) -> SplitPlan:
@@ -146,6 +144,6 @@ def _repeat(loaded: Sequence[LoadedScene], known: KnownSplit) -> SplitPlan:
 def _blocks(item: LoadedScene, settings: Settings) -> list[Region]:
     polygons = [found.polygon for found in item.found.objects]
     try:
-        return split_blocks(item.info.grid.window, polygons, settings.ratios)
+        return split_blocks(item.info.grid.window, polygons, settings.shares)
     except DataError as error:
         raise DataError(f'{item.info.path}: {error}') from None

@@ -18,6 +18,8 @@ from data_prep.tile.scene_tiles import SceneJob, SceneTiles, Tile
 from data_prep.tile.settings import Settings
 from data_prep.tile.splits import SPLITS
 
+EmptyTiles = dict[int | None, set[str]]  # tree-less train tiles that are kept, by fold; None: without folds
+
 FORMAT = 1  # of the three records; grows when a reader must know
 
 
@@ -33,6 +35,7 @@ class MadeDataset:
     settings: Settings
     hashes: dict[Path, str]  # sha256 of rasters and label files
     folds: dict[str, int] = field(default_factory=dict)  # by scene, for k-fold
+    empty: EmptyTiles = field(default_factory=dict)
 
     def tiles(self, split: str) -> list[Tile]:
         """Tiles of one split in the order of their ids."""
@@ -42,10 +45,14 @@ class MadeDataset:
         """Tiles of each COCO file: by split, or by ``fold_K/train``, ``fold_K/val`` for each fold and ``test``."""
         found = {}
         for fold in sorted(set(self.folds.values())):
-            for split in SPLITS[:2]:
-                found[f'fold_{fold}/{split}'] = [
-                    tile for tile in self.tiles(split) if (self.folds[tile.image['scene']] == fold) == (split == 'val')
-                ]
+            train, val = (self.tiles(split) for split in SPLITS[:2])
+            found[f'fold_{fold}/train'] = [
+                tile
+                for tile in train
+                if self.folds[tile.image['scene']] != fold
+                and (tile.written or tile.image['file_name'] in self.empty[fold])
+            ]
+            found[f'fold_{fold}/val'] = [tile for tile in val if self.folds[tile.image['scene']] == fold]
         return found | {split: self.tiles(split) for split in (SPLITS[2:] if found else SPLITS)}
 
     def counts(self) -> dict[str, dict[str, int]]:
@@ -107,7 +114,7 @@ def split_info(made: MadeDataset) -> dict[str, Any]:
         'format': FORMAT,
         'split_by': made.split_by,
         'seed': made.settings.seed,
-        'ratios': list(made.settings.ratios),
+        'ratios': list(made.settings.shares),
         'scenes': names,
         **({'folds': made.folds} if made.folds else {}),
         'regions': regions,

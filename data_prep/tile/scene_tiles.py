@@ -138,12 +138,12 @@ def write_empty(job: SceneJob, region: Region, windows: Sequence[Window], folder
 
 
 def _read(dataset: rasterio.DatasetReader, job: SceneJob, tiles: Sequence[Tile]) -> Block:
-    return Block(dataset, around([tile.read for tile in tiles]), job.keys['bands'], job.keys['scale'])
+    area, keys = around([tile.read for tile in tiles]), job.keys
+    return Block(dataset, area, keys['bands'], keys['scale'], keep_pixels=job.files.shows_pixels)
 
 
 def _write(job: SceneJob, block: Block, tile: Tile, folder: Path) -> dict[str, int]:
-    needs_pixels = job.files.pixels != 'none' or job.files.previews
-    pixels = block.tile(tile.window, tile.read, job.keys['stretch_lo_hi']) if needs_pixels else None
+    pixels = block.tile(tile.window, tile.read, job.keys['stretch_lo_hi']) if job.files.shows_pixels else None
     return write_tile(folder, tile.split, tile.image, tile.annotations, pixels, job.files)
 
 

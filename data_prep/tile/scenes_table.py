@@ -18,11 +18,34 @@ from data_prep.errors import DataError, MissingPackage
 from data_prep.labels.csv_rows import read_csv
 from data_prep.labels.features import label_text
 from data_prep.labels.vectors import check_magic, quiet_ogr
-from data_prep.scenes import LABEL_SUFFIXES, Scene, unique_names
+from data_prep.scenes import LABEL_SUFFIXES, Scene, find_scenes, unique_names
 from data_prep.tile.splits import SPLITS
 
 COLUMNS = ('raster', 'labels', 'split', 'name')
 Row = dict[str, str]  # by column, blank where the table has nothing
+
+
+def scenes_of(
+    inputs: Sequence[Path], labels: Path | None, table: Path | None, *, unlabelled: str = 'error'
+) -> list[Scene]:
+    """Scenes of folders and rasters, or of a table.
+
+    Args:
+        inputs: Folders and rasters.
+        labels: As for ``find_scenes``.
+        table: In place of both, see ``read_scenes_table``.
+        unlabelled: ``'error'`` or ``'empty'``.
+
+    Raises:
+        DataError: If both or none are given, or as the two readers say.
+    """
+    if bool(inputs) == bool(table):
+        raise DataError('SCENES or --scenes-table must be given, and not both; name folders, rasters or a table')
+    if table is None:
+        return find_scenes(inputs, labels, unlabelled=unlabelled)
+    if labels:
+        raise DataError('--scenes-table names the labels itself, so --labels does not go with it; drop one')
+    return read_scenes_table(table, unlabelled=unlabelled)
 
 
 def read_scenes_table(table: Path, *, unlabelled: str = 'error') -> list[Scene]:

@@ -36,6 +36,11 @@ class FileRule:
         """End of ``file_name``."""
         return SUFFIXES[self.pixels]
 
+    @property
+    def shows_pixels(self) -> bool:
+        """Whether any file is made from a tile's pixels."""
+        return self.pixels != 'none' or self.previews
+
     def folders(self) -> list[str]:
         """Folders that hold one for each split."""
         asked = {'images': self.pixels != 'none', 'masks': self.masks, 'previews': self.previews}
@@ -43,12 +48,15 @@ class FileRule:
 
 
 def tile_bands(info: RasterInfo, bands: Sequence[int], rule: FileRule) -> tuple[int, ...]:
-    """Bands of a tile, counted from 1: three, or for zstd any number, all of them by default.
+    """Bands of a tile, counted from 1.
+
+    Three, or one that fills all three. For zstd any number, all of them by default; where no images are written any
+    number that is asked for, a single one still filling three.
 
     Raises:
         DataError: If the raster has no such band, or the file cannot hold so many.
     """
-    if rule.pixels != 'zstd':
+    if rule.pixels != 'zstd' and (rule.pixels != 'none' or len(bands) in (0, 1, 3)):
         return three_bands(info, bands)
     chosen = tuple(bands) or tuple(range(1, info.count + 1))
     if not all(1 <= band <= info.count for band in chosen):

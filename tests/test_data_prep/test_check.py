@@ -2,10 +2,13 @@
 
 import copy
 import json
+import os
 import shutil
+import struct
 
 import numpy as np
 import pytest
+import rasterio
 import shapely
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -14,7 +17,7 @@ from pycocotools import mask as rle
 from data_prep.check import check_coco, outlines, runs
 from data_prep.check.codes import CODES
 from data_prep.check.duplicates import _close
-from data_prep.check.headers import image_size
+from data_prep.check.headers import Truncated, image_size
 from data_prep.check.layout import inside
 from data_prep.check.splits import overlaps
 from data_prep.errors import DataError
@@ -268,6 +271,12 @@ def cut(path, keep):
     path.write_bytes(path.read_bytes()[:keep])
 
 
+def put_text(folder, old, new):
+    text = (folder / 'coco.json').read_text()
+    assert old in text
+    (folder / 'coco.json').write_text(text.replace(old, new, 1))
+
+
 FILE_CASES = [
     ('not UTF-8', 'json-unreadable', lambda f: (f / 'coco.json').write_bytes(b'{"images": "\xff"}')),
     ('cut short', 'json-unreadable', lambda f: cut(f / 'coco.json', 200)),
@@ -276,6 +285,11 @@ FILE_CASES = [
     ('an empty file', 'file-unreadable', lambda f: (f / 'images/1.png').write_bytes(b'')),
     ('a PNG cut short', 'file-truncated', lambda f: cut(f / 'images/1.png', -30)),
     ('a PNG without a header', 'file-unreadable', lambda f: cut(f / 'images/1.png', 12)),
+    ('a PNG cut in its pixels', 'file-truncated', lambda f: cut(f / 'images/1.png', 600)),
+    ('a key twice in the file', 'json-key-twice', lambda f: put_text(f, '{"images"', '{"images": [], "images"')),
+    ('a key twice in an annotation', 'json-key-twice',
+     lambda f: put_text(f, '"image_id": 2, "cat', '"image_id": 1, "image_id": 2, "cat')),
+    ('a key twice in a mask', 'json-key-twice', lambda f: put_text(f, '"counts"', '"counts": "", "counts"')),
     ('a JPEG without a frame', 'file-unreadable', lambda f: (f / 'images/1.png').write_bytes(b'\xff\xd8\xff\xd9')),
     ('a TIFF without a directory', 'file-unreadable', lambda f: (f / 'images/1.png').write_bytes(b'II*\0')),
     ('a kind of file nobody knows', 'file-format-unknown', lambda f: (f / 'images/1.png').write_bytes(b'BM' * 40)),
@@ -312,6 +326,85 @@ def test_examples_name_the_place_and_the_limit_holds(defect):
 def test_size_from_the_header(tmp_path, write_raster, driver):
     path = write_raster(tmp_path / 'x', (73, 41), driver=driver)
     assert image_size(path) == (73, 41)
+
+
+KINDS = {
+    'png': {'driver': 'PNG'},
+    'jpeg': {'driver': 'JPEG'},
+    'progressive jpeg': {'driver': 'JPEG', 'PROGRESSIVE': 'ON'},
+    'strips': {},
+    'strips by band': {'interleave': 'band'},
+    'tiles': {'tiled': True, 'blockxsize': 16, 'blockysize': 16, 'compress': 'deflate'},
+    'tiles of a bigtiff': {'tiled': True, 'blockxsize': 16, 'blockysize': 16, 'BIGTIFF': 'YES'},
+    'jpeg in tiff': {'tiled': True, 'blockxsize': 16, 'blockysize': 16, 'compress': 'jpeg'},
+}
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_a_file_cut_anywhere_behind_its_header_is_told(tmp_path, write_raster, kind):
+    whole = write_raster(tmp_path / 'x', (73, 41), **KINDS[kind]).read_bytes()
+    assert image_size(tmp_path / 'x') == (73, 41)
+    end = len(whole) - (2 if kind.endswith('jpeg') else 8)
+    for keep in (len(whole) // 2, len(whole) * 3 // 4, end):
+        (tmp_path / 'x').write_bytes(whole[:keep])
+        with pytest.raises(Truncated, match=f'stops after {keep} bytes'):
+            image_size(tmp_path / 'x')
+    (tmp_path / 'x').write_bytes(whole + bytes(9000))  # what some cameras append
+    assert image_size(tmp_path / 'x') == (73, 41)
+
+
+def test_a_jpeg_with_a_whole_thumbnail_in_its_header_is_told_too(tmp_path, write_raster):
+    small, whole = (
+        write_raster(tmp_path / n, size, driver='JPEG').read_bytes() for n, size in (('s', (8, 8)), ('x', (73, 41)))
+    )
+    segment = b'\xff\xe1' + (len(small) + 2).to_bytes(2) + small
+    (tmp_path / 'x').write_bytes(whole[:2] + segment + whole[2:])
+    assert image_size(tmp_path / 'x') == (73, 41)
+    for keep in (2 + len(segment) + 600, 2 + len(segment) + 30):  # in the scan, and behind the thumbnail
+        (tmp_path / 'x').write_bytes((whole[:2] + segment + whole[2:])[:keep])
+        with pytest.raises(DataError):
+            image_size(tmp_path / 'x')
+
+
+def test_sparse_and_huge_tiffs_are_whole(tmp_path, write_raster):
+    blocks = {'tiled': True, 'blockxsize': 256, 'blockysize': 256, 'SPARSE_OK': 'TRUE'}
+    path = tmp_path / 'x.tif'
+    side = 70_000  # 4.9 GB of pixels, of which a corner is written; the file has a hole
+    with rasterio.open(
+        path, 'w', driver='GTiff', width=side, height=side, count=1, dtype='uint8', BIGTIFF='YES', **blocks
+    ):
+        pass
+    assert image_size(path) == (side, side) and path.stat().st_size < 1 << 22
+    plain = tmp_path / 'plain.tif'
+    _plain_bigtiff(plain, side, side)
+    assert plain.stat().st_size > 1 << 32 and image_size(plain) == (side, side)
+    os.truncate(plain, plain.stat().st_size - 1)
+    with pytest.raises(Truncated, match='before its pixels end'):
+        image_size(plain)
+
+
+def _plain_bigtiff(path, width, height):
+    """Uncompressed, one strip a row, all of its pixels a hole in the file."""
+    table, rows = 16 + 8 + 9 * 20 + 8, np.arange(height, dtype='<u8')
+    start = table + 2 * 8 * height
+    sizes = table + 8 * height
+    entries = [(256, 4, 1, width), (257, 4, 1, height), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1),
+               (273, 16, height, table), (277, 3, 1, 1), (278, 4, 1, 1), (279, 16, height, sizes)]  # fmt: skip
+    with open(path, 'wb') as file:
+        file.write(struct.pack('<2sHHHQQ', b'II', 43, 8, 0, 16, len(entries)))
+        file.write(b''.join(struct.pack('<HHQQ', *entry) for entry in entries) + bytes(8))
+        file.write((start + rows * width).tobytes() + np.full(height, width, '<u8').tobytes())
+        file.truncate(start + width * height)
+
+
+def test_a_source_that_is_cut_short_is_told_once(made, scenes):
+    folder = made('--pixels', 'none')
+    content = json.loads((folder / 'annotations/instances_val.json').read_text())
+    raster = scenes / f'{content["images"][0]["scene"]}.tif'
+    cut(raster, -100)
+    report = check_coco(folder)
+    assert report.codes['file-truncated'] == 1 and report.exit_code == 2
+    assert report.findings[0].examples[0].place.endswith(raster.name)
 
 
 SAFE = ['a.png', 'a/b.png', './a.png', 'ä ö.png', '10:30.png', 'a..b.png', '~a.png']

@@ -63,6 +63,8 @@ def test_masks_become_outlines_of_the_same_pixels_and_back(mask, compressed):
     parts = to_parts(segmentation)
     assert sum(shapely.Polygon(part[0], part[1:]).area for part in parts) == mask.sum()
     assert np.array_equal(decode(from_parts(parts, mask.shape[::-1])) if parts else np.zeros_like(mask), mask)
+    if parts:  # to the letter as pycocotools writes them: no runs of length 0
+        assert from_parts(parts, mask.shape[::-1])['counts'] == encode(mask)['counts']
     box, (x, y) = box_mask(segmentation)
     assert np.array_equal(box, mask[y : y + box.shape[0], x : x + box.shape[1]]) and box.sum() == mask.sum()
 

@@ -61,6 +61,24 @@ def test_every_scene_validates_once_and_trains_in_the_other_folds(tile, scenes):
     assert read(out / 'annotations/instances_test.json')['images'] == []
 
 
+@pytest.mark.parametrize('share', [0, 0.4])
+def test_each_fold_gets_the_tree_less_tiles_that_it_would_get_alone(tile, scenes, write_labelme, share):
+    write_labelme(scenes / 's1.json', [('tree', [[10, 10], [30, 10], [30, 14], [10, 14]])], (160, 128))
+    options = ('--empty-share', share, '--pixels', 'jpeg', '--seed', 5)
+    out = tile(scenes, '--kfold', 4, *options)
+    shown, sizes = set(), set()
+    for name, fold in read(out / 'split_info.json')['folds'].items():
+        train = read(out / f'annotations/fold_{fold}/instances_train.json')
+        alone = read(tile(scenes, '--val', name, *options, name=f'alone_{name}') / 'annotations/instances_train.json')
+        assert train['images'] == alone['images'] and train['annotations'] == alone['annotations']
+        empty = len(train['images']) - len({part['image_id'] for part in train['annotations']})
+        assert empty <= share * len(train['images']) + 1e-9 and (empty > 0) == (share > 0)
+        shown |= {image['file_name'] for image in train['images']}
+        sizes.add(empty)
+    assert len(sizes) > 1 or share == 0  # folds with more trees show more bare ground
+    assert shown == set(os.listdir(out / 'images/train'))
+
+
 def test_tiles_are_stored_once_however_many_folds_there_are(tile, scenes):
     two, four = (tile(scenes, '--kfold', k, '--empty-share', 1, name=f'k{k}') for k in (2, 4))
     for split in SPLITS:

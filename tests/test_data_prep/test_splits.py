@@ -11,6 +11,9 @@ from hypothesis import strategies as st
 
 from data_prep.errors import DataError
 from data_prep.grid import Window
+from data_prep.tile.dataset import build_dataset
+from data_prep.tile.known_split import KnownSplit
+from data_prep.tile.settings import Settings
 from data_prep.tile.share_out import GOOD_ENOUGH, misplaced, share_out
 from data_prep.tile.splits import fold_scenes, name_scenes, split_blocks, split_scenes
 
@@ -154,3 +157,43 @@ def test_blocks_without_objects_touch():
 def test_object_over_a_whole_block_is_refused():
     with pytest.raises(DataError, match='no pixels are left for val between 80 and 90 of 100'):
         split_blocks(Window(0, 0, 100, 50), [shapely.box(70, 0, 95, 5)], (0.8, 0.1, 0.1))
+
+
+KNOWN = KnownSplit('scene', (), {})
+
+
+@pytest.mark.parametrize(
+    ('options', 'words'),
+    [
+        ({'ratios': (0.8, 0.2, 0), 'val': ('a',)}, '--split shares scenes out'),
+        ({'ratios': (0.8, 0.1, 0.1), 'test': ('a',)}, '--split shares scenes out'),  # the default, but asked for
+        ({'split_by': 'blocks', 'val': ('a',)}, '--val and --test name whole scenes'),
+        ({'split_by': 'blocks', 'test': ('a',)}, '--val and --test name whole scenes'),
+        ({'kfold': 3, 'val': ('a',)}, '--kfold decides the whole split, so it does not go with --val'),
+        ({'kfold': 3, 'split_by': 'blocks', 'ratios': (1, 0, 0)}, 'does not go with --split, --split-by'),
+        ({'known_split': KNOWN, 'kfold': 3}, '--split-info decides the whole split, so it does not go with --kfold'),
+        ({'known_split': KNOWN, 'test': ('a',)}, '--split-info decides the whole split, so it does not go with --test'),
+        ({'scale': 0.5, 'gsd_m': 0.1}, '--scale and --gsd'),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused_in_python_too(options, words):
+    with pytest.raises(DataError, match=words) as error:
+        Settings(**options)
+    assert str(error.value).endswith(('drop one', 'the other'))
+
+
+def test_settings_that_go_together():
+    for options in ({'kfold': 3, 'test': ('a',)}, {'val': ('a',), 'test': ('b',)}, {'split_by': 'blocks'}, {}):
+        assert Settings(**options).shares == (0.8, 0.1, 0.1)
+    assert Settings(split_by='blocks', ratios=(1, 0, 0)).shares == (1, 0, 0)
+
+
+def test_scenes_come_from_folders_or_a_table_in_python_too(tmp_path):
+    for inputs, labels, table, words in (
+        ([], None, None, 'SCENES or --scenes-table must be given'),
+        ([tmp_path], None, tmp_path / 't.csv', 'and not both'),
+        ([], tmp_path, tmp_path / 't.csv', '--labels does not go with it'),
+    ):
+        with pytest.raises(DataError, match=words):
+            build_dataset(inputs, tmp_path / 'out', Settings(), labels=labels, scenes_table=table)
+    assert not list(tmp_path.iterdir())

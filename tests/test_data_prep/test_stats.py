@@ -274,6 +274,36 @@ def test_the_printed_command_makes_the_tiles_that_were_planned(data_prep, scenes
     assert len(whole) == round(planned_row['whole_share'] * 12)
 
 
+@pytest.mark.parametrize('resolution', [('--scale', '0.5'), ('--gsd', '0.05')])
+def test_the_plan_reads_a_table_a_label_map_and_a_scale_as_tile_does(data_prep, scenes, tmp_path, resolution):
+    for number in range(4):  # one label is dropped, one renamed
+        file = scenes / f's{number}.json'
+        content = json.loads(file.read_text())
+        for label, entry in zip(('log', 'log', 'rock'), content['shapes'], strict=True):
+            entry['label'] = label
+        file.write_text(json.dumps(content))
+    table = scenes / 'table.csv'
+    table.write_text('raster,labels\n' + ''.join(f's{number}.tif,s{number}.json\n' for number in range(4)))
+    argv = ['--scenes-table', table, '--label-map', 'log=tree,rock=', '--classes', 'tree', *resolution]
+    rule = ['--tile-sizes', '40', '--overlaps', '0.25', '--min-visible', '0.7']
+    _, stdout, stderr = data_prep('stats', *argv, '--plan', *rule, '--json')
+    told = json.loads(stdout)
+    assert told['stats']['classes'] == {'tree': {'scenes': 8}}, stderr
+    assert told['stats']['quantities']['length_m']['max'] == pytest.approx(3.0)  # the same at any scale
+    factor = {'--scale': 0.5, '--gsd': 2}[resolution[0]]
+    assert told['stats']['quantities']['length_px']['max'] == pytest.approx(30 * factor)
+    words = shlex.split(told['plan']['command'])
+    words[words.index('--out') + 1] = str(tmp_path / 'trees')
+    whole = ('--split', '1,0,0', '--empty-share', '1', '--max-nodata', '1')
+    code, _, stderr = data_prep(*words[3:], *whole)
+    assert code == 0, stderr
+    content = json.loads((tmp_path / 'trees/annotations/instances_train.json').read_text())
+    per_tile = np.bincount([part['image_id'] for part in content['annotations']])
+    row = told['plan']['rows'][0]
+    assert len(content['images']) == row['tiles'] and per_tile.max() == row['max_per_tile']
+    assert (per_tile > 0).sum() == row['tiles_with_objects']
+
+
 def test_the_terminal_shows_the_plan_and_marks_too_many_objects(data_prep, scenes):
     argv = ['stats', scenes, '--plan', '--tile-sizes', '160', '--overlaps', '0', '--num-queries', '2']
     code, stdout, stderr = data_prep(*argv)
@@ -291,6 +321,12 @@ def test_the_terminal_shows_the_plan_and_marks_too_many_objects(data_prep, scene
         (['data', '--split', 'test'], '--split test is not there; splits are train, val'),
         (['data', '--classes', 'oak'], '--classes oak is no class here'),
         (['nowhere'], 'does not exist'),
+        ([], 'SCENES or --scenes-table must be given'),
+        (['scenes', '--scenes-table', 't.csv'], 'and not both'),
+        (['--scenes-table', 't.csv', '--labels', 'scenes'], '--labels does not go with it'),
+        (['data', '--scale', '0.5'], '--scale is of scenes'),
+        (['data', '--scenes-table', 't.csv'], '--scenes-table is of scenes'),
+        (['scenes', '--label-map', 'tree'], "pairs such as 'a=b,c=d'"),
         (['broken.json'], "'images' must be a list"),
         (['scenes', '--plan', '--tile-sizes', '512', '--max-input', '128'], '--max-input 128 must hold a tile'),
         (['scenes', '--plan', '--overlaps', '0,1'], '--overlaps: must be float from 0 to 0.95'),

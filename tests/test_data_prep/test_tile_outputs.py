@@ -102,6 +102,27 @@ def test_without_images_the_records_are_the_same(made):
         assert one[split] == two[split] and one[split]['images']
 
 
+@pytest.mark.parametrize('bands', ['4,2,1,3', '5,2', '1,1,2,2,3'])
+def test_tiles_without_images_may_have_any_bands(made, scenes, write_raster, bands):
+    for number in range(4):
+        pixels = np.random.default_rng(number).integers(1, 60_000, (5, 128, 160)).astype(np.uint16)
+        write_raster(scenes / f's{number}.tif', pixels=pixels)
+    out, contents = made('--pixels', 'none', '--bands', bands, '--empty-share', 1)
+    zstd, _ = made('--pixels', 'zstd', '--stretch', 'p2-p98', '--bands', bands, '--empty-share', 1, name='zstd')
+    files = {path.stem: path for path in zstd.glob('images/*/*.tif')}
+    for image in contents['train']['images'] + contents['val']['images']:
+        assert image['bands'] == [int(band) for band in bands.split(',')]
+        tile = source_pixels(out, image)
+        assert tile.dtype == np.uint8 and len(tile) == len(image['stretch_lo_hi']) == len(image['bands'])
+        with rasterio.open(files[image['file_name'].removesuffix('.window')]) as dataset:
+            assert np.array_equal(dataset.read(), tile)
+
+
+def test_one_band_without_images_still_fills_three(made):
+    _, contents = made('--pixels', 'none', '--bands', '2')
+    assert contents['train']['images'][0]['bands'] == [2, 2, 2]
+
+
 @pytest.mark.parametrize('dtype', ['uint16', 'float32'])
 def test_zstd_keeps_all_bands_in_their_type(made, scenes, write_raster, dtype):
     for number in range(4):
@@ -122,6 +143,8 @@ def test_zstd_keeps_all_bands_in_their_type(made, scenes, write_raster, dtype):
     ('argv', 'words'),
     [
         (('--bands', '1,2'), '--bands takes one band or three'),
+        (('--pixels', 'none', '--bands', '1,2,3,9'), 'has bands 1..5'),
+        (('--pixels', 'none', '--bands', '1,2', '--previews'), '--previews needs tiles of three bands'),
         (('--pixels', 'zstd', '--bands', '9'), 'has bands 1..5'),
         (('--pixels', 'zstd', '--previews'), '--previews needs tiles of three bands'),
         (('--pixels', 'zstd', '--previews', '--bands', '1,2,3'), '--previews needs tiles of 8 bits'),
