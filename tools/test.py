@@ -13,13 +13,13 @@ from pathlib import Path
 os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
 
 from mmdet.engine.hooks.utils import trigger_visualization_hook
-from mmdet.evaluation import DumpDetResults
 from mmengine.dist import is_main_process
 
 from data_prep.atomic import atomic_write
 from fallen_trees.coco_f1_metric import use_chosen_threshold
 from fallen_trees.cpu import join_gloo_group, keep_freed_memory
 from fallen_trees.derive import derive
+from fallen_trees.dump_results import DumpRleResults
 from fallen_trees.errors import ConfigError, one_line_errors
 from fallen_trees.launch import add_common_flags, build_runner, load_config
 from fallen_trees.start_weights import read_checkpoint, require_fit
@@ -67,7 +67,7 @@ def main(argv: list[str] | None = None) -> int:
         runner = build_runner(cfg, notes)
         require_fit(runner.model, checkpoint, args.checkpoint)
         if args.out:
-            runner.test_evaluator.metrics.append(DumpDetResults(out_file_path=args.out))
+            runner.test_evaluator.metrics.append(DumpRleResults(out_file_path=args.out))
         metrics = runner.test()
         if is_main_process():
             with atomic_write(Path(cfg.work_dir, 'metrics.json')) as file:

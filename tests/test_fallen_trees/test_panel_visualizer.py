@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import torch
 from mmdet.structures import DetDataSample
-from mmdet.structures.mask import BitmapMasks
+from mmdet.structures.mask import BitmapMasks, encode_mask_results
 from mmengine.structures import InstanceData
 
 from fallen_trees.panel_visualizer import CAPTION_HEIGHT, GAP, PanelVisualizer, draw_panel
@@ -39,11 +39,13 @@ def test_neighbours_have_colours_of_their_own():
     assert len(colours) == 8
 
 
-def test_a_picture_has_three_panels_and_draws_only_certain_predictions(tmp_path):
+@pytest.mark.parametrize('as_rle', [False, True])
+def test_a_picture_has_three_panels_and_draws_only_certain_predictions(tmp_path, as_rle):
     sample = DetDataSample()
     sample.gt_instances = InstanceData(masks=BitmapMasks([mask(slice(5, 20), slice(5, 60))], 64, 128))
     found = np.stack([mask(slice(5, 20), slice(5, 60)), mask(slice(40, 60), slice(70, 120))]).astype(bool)
-    sample.pred_instances = InstanceData(masks=torch.from_numpy(found), scores=torch.tensor([0.9, 0.2]))
+    masks = encode_mask_results(found) if as_rle else torch.from_numpy(found)
+    sample.pred_instances = InstanceData(masks=masks, scores=torch.tensor([0.9, 0.2]))
     visualizer = PanelVisualizer(name='panels')
     visualizer.add_datasample('x', GREY, sample, out_file=str(tmp_path / 'x.png'), pred_score_thr=0.3)
     picture = cv2.imread(str(tmp_path / 'x.png'))
@@ -58,5 +60,6 @@ def test_a_picture_has_three_panels_and_draws_only_certain_predictions(tmp_path)
 def test_a_sample_without_objects_is_drawn(tmp_path):
     sample = DetDataSample()
     sample.gt_instances = InstanceData(masks=BitmapMasks(np.zeros((0, 64, 128), np.uint8), 64, 128))
+    sample.pred_instances = InstanceData(masks=[], scores=torch.zeros(0))
     PanelVisualizer(name='empty').add_datasample('x', GREY, sample, out_file=str(tmp_path / 'x.png'))
     assert cv2.imread(str(tmp_path / 'x.png')) is not None

@@ -5,20 +5,29 @@
 
 A threshold chosen on the scenes it is judged on flatters itself. So validation chooses, the choice travels with the
 checkpoint, and testing uses it.
+
+COCO counts the best 100 detections of an image and class, and so do all figures here that bear its names. A model may
+keep more; then `segm_mAP_all` (and `bbox_mAP_all`) say what all of them are worth. F1, precision and recall count all.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
+from faster_coco_eval import COCOeval_faster
 from mmdet.datasets.api_wrappers import COCO, COCOeval
-from mmdet.evaluation import CocoMetric
+from mmdet.evaluation.metrics import CocoMetric, FasterCocoMetric
 from mmdet.registry import METRICS
 from mmengine.config import Config
 from mmengine.logging import MessageHub
 from numpy.typing import NDArray
 
+from fallen_trees.errors import ConfigError
+
 IOU = 0.5
 KEY = 'score_threshold'
+BACKENDS = {'faster': (FasterCocoMetric, COCOeval_faster), 'pycocotools': (CocoMetric, COCOeval)}
+AP_ITEMS = ('mAP', 'mAP_50', 'mAP_75', 'mAP_s', 'mAP_m', 'mAP_l')
+COCO_LIMITS = (1, 10, 100)  # COCO's maxDets: detections of an image and class that its figures count
 
 
 @METRICS.register_module()
@@ -29,18 +38,48 @@ class CocoF1Metric(CocoMetric):
 
     Args:
         score_threshold: Detections from this score on count; None takes the threshold with the best F1.
+        backend: 'faster' (faster-coco-eval) or 'pycocotools', whose figures are the same.
+        proposal_nums: COCO's maxDets. By default COCO's own; MMDetection's where proposals or recalls are asked for,
+            whose names state its limits.
+        *args: Of CocoMetric.
+        **kwargs: Of CocoMetric.
+
+    Raises:
+        ConfigError: If there is no such back end, or pycocotools would report -1 because 100 is no limit.
     """
 
-    def __init__(self, *args: object, score_threshold: float | None = None, **kwargs: object) -> None:
+    def __init__(
+        self,
+        *args: object,
+        score_threshold: float | None = None,
+        backend: str = 'faster',
+        proposal_nums: Sequence[int] | None = None,
+        **kwargs: object,
+    ) -> None:
+        if backend not in BACKENDS:
+            raise ConfigError(f'backend of CocoF1Metric must be one of {", ".join(BACKENDS)}, not {backend!r}.')
+        if backend == 'pycocotools' and 100 not in (proposal_nums or COCO_LIMITS):
+            raise ConfigError(f'proposal_nums must hold 100 for pycocotools, not {proposal_nums}; it reports -1 else.')
         super().__init__(*args, **kwargs)
+        recalls = any('AR' in item for item in self.metric_items or ()) or 'proposal' in ' '.join(self.metrics)
+        if proposal_nums is not None or not recalls:
+            self.proposal_nums = list(proposal_nums or COCO_LIMITS)
         self.score_threshold = score_threshold
+        self.backend = backend
 
     def compute_metrics(self, results: list) -> dict[str, float]:
-        """Compute COCO's figures, then those at the threshold."""
-        metrics = super().compute_metrics(results)
-        if self.format_only or 'segm' not in self.metrics:
-            return metrics
+        """Compute COCO's figures, those of all detections where an image has more than COCO counts, and F1's."""
+        # FasterCocoMetric's code reads settings that every CocoMetric has, so that one class can offer both.
+        metrics = BACKENDS[self.backend][0].compute_metrics(self, results)
         predictions = [prediction for _, prediction in results]
+        if self.format_only:
+            return metrics
+        for metric in {'bbox', 'segm'} & set(self.metrics):  # without any detection CocoMetric reports nothing
+            for item in self.metric_items or AP_ITEMS:
+                metrics.setdefault(f'{metric}_{item}', 0.0)
+        metrics |= self._figures_of_all(predictions)
+        if 'segm' not in self.metrics:
+            return metrics
         scores, hits, num_truths = match_masks(self._coco_api, predictions, self.cat_ids, self.img_ids)
         threshold = self.score_threshold
         if threshold is None:
@@ -48,6 +87,81 @@ class CocoF1Metric(CocoMetric):
             MessageHub.get_current_instance().update_info(KEY, threshold)
         figures = counts_at(threshold, scores, hits, num_truths)
         return {**metrics, **{f'segm_{name}_50': round(value, 3) for name, value in figures.items()}, KEY: threshold}
+
+    def _figures_of_all(self, predictions: Sequence[dict]) -> dict[str, float]:
+        most = max((np.bincount(p['labels']).max() for p in predictions if len(p['labels'])), default=0)
+        if most <= self.proposal_nums[-1]:
+            return {}
+        return {
+            f'{metric}_mAP_all': round(
+                average_precision(
+                    self._coco_api,
+                    as_detections(predictions, self.cat_ids, metric),
+                    self.cat_ids,
+                    self.img_ids,
+                    metric,
+                    limit=int(most),
+                    backend=self.backend,
+                    iou_thrs=self.iou_thrs,
+                ),
+                3,
+            )
+            for metric in self.metrics
+            if metric in ('bbox', 'segm')
+        }
+
+
+def as_detections(predictions: Sequence[dict], cat_ids: Sequence[int], metric: str) -> list[dict]:
+    """Turn predictions, as in `match_masks` and with `bboxes` (x0, y0, x1, y1), into detections as COCO loads them."""
+    detections = []
+    for prediction in predictions:
+        shapes = prediction['masks'] if metric == 'segm' else prediction['bboxes'].tolist()
+        scores = prediction.get('mask_scores', prediction['scores']) if metric == 'segm' else prediction['scores']
+        for label, score, shape in zip(prediction['labels'], scores, shapes, strict=True):
+            found = dict(image_id=prediction['img_id'], category_id=cat_ids[label], score=float(score))
+            if metric == 'segm':
+                found['segmentation'] = shape
+            else:
+                found['bbox'] = [shape[0], shape[1], shape[2] - shape[0], shape[3] - shape[1]]
+            detections.append(found)
+    return detections
+
+
+def average_precision(
+    coco: COCO,
+    detections: list[dict],
+    cat_ids: Sequence[int],
+    img_ids: Sequence[int],
+    metric: str,
+    *,
+    limit: int,
+    backend: str = 'faster',
+    iou_thrs: Sequence[float] | None = None,
+) -> float:
+    """Compute COCO's AP with another limit than 100 detections of an image and class.
+
+    Args:
+        coco: The truth.
+        detections: At least one, of `as_detections`.
+        cat_ids: Categories to look at.
+        img_ids: Images to look at.
+        metric: 'segm' or 'bbox'.
+        limit: Detections that count, the best of each image and class.
+        backend: 'faster' or 'pycocotools'.
+        iou_thrs: Thresholds to average over; COCO's by default.
+
+    Returns:
+        AP, not rounded; -1 without any truth.
+    """
+    evaluation = BACKENDS[backend][1](coco, coco.loadRes(detections), metric)
+    evaluation.params.imgIds, evaluation.params.catIds = list(img_ids), list(cat_ids)
+    evaluation.params.maxDets = [limit]
+    if iou_thrs is not None:
+        evaluation.params.iouThrs = np.asarray(iou_thrs)
+    evaluation.evaluate()
+    evaluation.accumulate()
+    precision = evaluation.eval['precision'][:, :, :, 0, -1]
+    return float(precision[precision > -1].mean()) if (precision > -1).any() else -1.0
 
 
 def match_masks(
@@ -65,15 +179,12 @@ def match_masks(
         Score of each detection (D,), whether it hits an object of its own (D,), and the number of objects.
         Crowd regions are no objects, and detections on them are left out.
     """
-    detections = [
-        dict(image_id=p['img_id'], category_id=cat_ids[label], score=float(score), segmentation=mask)
-        for p in predictions
-        for label, score, mask in zip(p['labels'], p['scores'], p['masks'], strict=True)
-    ]
+    detections = as_detections(predictions, cat_ids, 'segm')
     truths = coco.load_anns(coco.get_ann_ids(img_ids=list(img_ids), cat_ids=list(cat_ids)))
     num_truths = sum(not truth.get('iscrowd', 0) for truth in truths)
     if not detections:
         return np.zeros(0), np.zeros(0, bool), num_truths
+    # At one threshold pycocotools is as fast as faster-coco-eval, and tells which detections fell on a crowd.
     evaluation = COCOeval(coco, coco.loadRes(detections), 'segm')
     evaluation.params.imgIds, evaluation.params.catIds = list(img_ids), list(cat_ids)
     evaluation.params.iouThrs = np.array([IOU])

@@ -14,6 +14,7 @@ from mmdet.registry import VISUALIZERS
 from mmdet.structures import DetDataSample
 from mmdet.visualization import DetLocalVisualizer
 from mmengine.dist import master_only
+from pycocotools import mask as pycoco
 
 MIN_SIDE = 512  # px; smaller tiles are enlarged, so that an outline does not cover what it outlines
 CAPTION_HEIGHT = 28
@@ -42,8 +43,8 @@ class PanelVisualizer(DetLocalVisualizer):
 
         Args:
             name: Of the picture in the back ends.
-            image: RGB, (H, W, 3).
-            data_sample: With `gt_instances` and `pred_instances`, whose masks are (N, H, W).
+            image: RGB, (H, W, 3); of more bands the first three are shown, of fewer the first in grey.
+            data_sample: With `gt_instances` and `pred_instances`, whose masks are (N, H, W) or a list of COCO's RLE.
             draw_gt: Whether there is a panel of the truth.
             draw_pred: Whether there is a panel of the predictions.
             show: Whether to open a window.
@@ -52,6 +53,7 @@ class PanelVisualizer(DetLocalVisualizer):
             pred_score_thr: Predictions below this score are not drawn.
             step: Of the run, for the back ends.
         """
+        image = image[..., :3] if image.shape[-1] >= 3 else image[..., [0, 0, 0]]
         zoom = max(1, round(MIN_SIDE / max(image.shape[:2])))
         panels = [draw_panel(image, [], 'image', zoom)]
         if draw_gt and data_sample is not None and 'gt_instances' in data_sample:
@@ -98,4 +100,6 @@ def draw_panel(image: np.ndarray, masks: list[np.ndarray], caption: str, zoom: i
 
 def _masks(instances: object) -> np.ndarray:
     masks = instances.masks if 'masks' in instances else []
+    if isinstance(masks, list):
+        return np.stack([pycoco.decode(mask) for mask in masks]) if masks else np.zeros((0, 0, 0), np.uint8)
     return np.asarray(masks.to_ndarray() if hasattr(masks, 'to_ndarray') else masks)
