@@ -2,10 +2,22 @@ import socket
 
 import pytest
 import torch
+from mmdet.registry import MODELS
+from mmengine.config import ConfigDict
+from mmengine.runner import Runner
 
 from fallen_trees import start_weights
+from fallen_trees.derive import derive
 from fallen_trees.errors import ConfigError, EnvironmentFailure
-from fallen_trees.start_weights import describe_start, misfits, read_checkpoint, require_fit, settle_start_weights
+from fallen_trees.start_weights import (
+    describe_start,
+    fit_start,
+    misfits,
+    read_checkpoint,
+    require_fit,
+    settle_start_weights,
+)
+from fallen_trees.weights.surgery import CLASSES, QUERIES, fit, fit_bands
 
 
 @pytest.fixture
@@ -84,7 +96,70 @@ def test_how_much_the_start_weights_fill_is_said(tmp_path):
     model = torch.nn.Linear(2, 3)
     file = tmp_path / 'x.pth'
     torch.save(dict(state_dict=dict(weight=torch.zeros(3, 2), bias=torch.zeros(81))), file)
-    assert describe_start(model, file) == 'Start weights fill 1 of 2 tensors; random: bias.'
+    assert describe_start(model, file) == ['Start weights fill 1 of 2 tensors; random: bias.']
     torch.save(dict(state_dict=dict(other=torch.zeros(1))), file)
     with pytest.raises(ConfigError, match='fit no tensor'):
         describe_start(model, file)
+
+
+def test_a_checkpoint_of_other_classes_queries_and_bands_is_made_to_fit_while_it_is_loaded(demo_config, tmp_path):
+    """Through MMEngine's own loading, and before the EMA copies what is loaded."""
+    demo_config.work_dir = str(tmp_path)
+    old = dict(num_queries=10, num_things_classes=3)
+    old['loss_cls'] = dict(class_weight=[1.0] * 3 + [0.1])
+    before = ConfigDict(demo_config.to_dict()['model'])
+    before.panoptic_head.update(old)
+    before.panoptic_fusion_head.num_things_classes = 3
+    tensors = MODELS.build(before).state_dict()
+    meta = dict(dataset_meta=dict(classes=('stump', 'fallen_tree', 'rock')))
+    torch.save(dict(state_dict=tensors, meta=meta), tmp_path / 'x.pth')
+
+    demo_config.load_from = str(tmp_path / 'x.pth')
+    demo_config.model.backbone.in_channels = 4
+    bands = dict(type='BandsPreprocessor', mean=[0.0] * 4, std=[1.0] * 4, bgr_to_rgb=False)
+    demo_config.model.data_preprocessor.update(bands)
+    demo_config.custom_hooks = [dict(type='EMAHook')]
+    derive(demo_config, ('train', 'val', 'test'))
+    runner = Runner.from_cfg(demo_config)
+    runner.call_hook('before_run')  # the EMA makes its model
+    lines = fit_start(runner)
+    runner.load_or_resume()
+    expected, said = fit(tensors, runner.model.state_dict(), meta['dataset_meta']['classes'], ('fallen_tree',))
+    assert lines[:-1] == said and len(said) == 3
+    assert lines[-1].endswith('random: none.')
+    ema = next(hook for hook in runner.hooks if type(hook).__name__ == 'EMAHook').ema_model.module
+    for model in (runner.model, ema):
+        loaded = model.state_dict()
+        assert all(torch.equal(loaded[name], expected[name]) for name in expected)
+    assert torch.equal(loaded[CLASSES[0]], tensors[CLASSES[0]][[1, 3]])
+    assert loaded[QUERIES[0]].shape[0] == 25
+
+
+def test_a_checkpoint_that_fits_is_loaded_as_it_is(demo_config, tmp_path):
+    demo_config.work_dir = str(tmp_path)
+    derive(demo_config, ('train', 'val', 'test'))
+    torch.save(dict(state_dict=MODELS.build(demo_config.model).state_dict()), tmp_path / 'x.pth')
+    demo_config.load_from = str(tmp_path / 'x.pth')
+    runner = Runner.from_cfg(demo_config)
+    hooks = len(runner.hooks)
+    lines = fit_start(runner)
+    assert len(lines) == 1 and lines[0].endswith('random: none.')
+    assert len(runner.hooks) == hooks
+
+
+@pytest.mark.parametrize('under', ['', 'state_dict', 'model'])
+def test_a_backbones_weights_are_made_for_its_bands(demo_config, tmp_path, under):
+    """As torchvision, MMEngine and Swin write them."""
+    demo_config.work_dir = str(tmp_path / 'run')
+    backbone = demo_config.model.backbone
+    tensors = MODELS.build(backbone).state_dict()
+    torch.save({under: tensors} if under else tensors, tmp_path / 'r18.pth')
+    backbone.update(in_channels=5, init_cfg=dict(type='Pretrained', checkpoint=str(tmp_path / 'r18.pth')))
+    notes = settle_start_weights(demo_config)
+    assert 'from 3 to 5' in notes[0] and str(tmp_path / 'run') in notes[1]
+    model = MODELS.build(backbone)
+    model.init_weights()
+    loaded = model.state_dict()
+    assert torch.equal(loaded.pop('conv1.weight'), fit_bands(tensors['conv1.weight'], 5))
+    assert all(torch.equal(loaded[name], tensors[name]) for name in loaded)
+    assert settle_start_weights(demo_config)[0].endswith('is for 5 bands already.')

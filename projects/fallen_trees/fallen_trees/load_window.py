@@ -23,7 +23,10 @@ class LoadImageFromScene(LoadImageFromFile):
     window of which raster a tile is says the annotation file, found from `DATA/images/SPLIT/NAME` at
     `DATA/annotations/instances_SPLIT.json`; each worker reads it once.
 
-    Required key: `img_path`. Added keys: `img` (H, W, 3) BGR, `img_shape`, `ori_shape`.
+    Three bands come as BGR, as OpenCV would read them: `bgr_to_rgb=True` in the data preprocessor. Any other number
+    comes in the order of `bands`, red first: `BandsPreprocessor` with `bgr_to_rgb=False`, a mean and a deviation each.
+
+    Required key: `img_path`. Added keys: `img` (H, W, bands), `img_shape`, `ori_shape`.
 
     Args:
         ann_file: Another annotation file, in a sub-folder of the data set's `annotations/`.
@@ -44,7 +47,7 @@ class LoadImageFromScene(LoadImageFromFile):
                               f'data_prep tile, or load their files with LoadImageFromFile')  # fmt: skip
         with open_raster(path.parents[2] / entry['source']) as dataset:
             tile, _ = read_tile(dataset, *(entry[key] for key in KEYS))
-        img = np.ascontiguousarray(tile[::-1].transpose(1, 2, 0))
+        img = np.ascontiguousarray((tile[::-1] if len(tile) == 3 else tile).transpose(1, 2, 0))
         results['img'] = img.astype(np.float32) if self.to_float32 else img
         results['img_shape'] = results['ori_shape'] = img.shape[:2]
         return results

@@ -1,0 +1,42 @@
+"""Tree crowns from four bands: the run of `m2f_mobilenetv2_crowns.py` with near infrared beside red, green and blue.
+
+    python -m data_prep tile SCENE.tif --labels CROWNS.gpkg --out data/crowns_rgbn --tile-size 128 --overlap 0.5 \
+        --split-by blocks --split 0.57,0.10,0.33 --pixels none --bands 1,2,3,4
+    python tools/train.py configs/m2f_mobilenetv2_crowns_rgbn.py --cfg-options model.backbone.init_cfg.checkpoint=FILE
+
+Tiles come from the raster while training. The filters of the fourth band start as the mean of ImageNet's three.
+"""
+
+_base_ = [
+    './_base_/datasets/trees_instance.py',
+    './_base_/models/mask2former_r18_slim.py',
+    './_base_/schedules/adamw_12k.py',
+    './_base_/default_runtime.py',
+]
+
+data_root = 'data/crowns_rgbn/'
+image_size = (256, 256)  # crowns of 20 px in 128 px tiles, seen at twice their size
+load = dict(type='LoadImageFromScene', to_float32=True)
+train_dataloader = dict(batch_size=4, dataset=dict(pipeline=[load, *_base_.train_pipeline[1:]]))
+val_dataloader = dict(dataset=dict(pipeline=[load, *_base_.test_pipeline[1:]]))
+test_dataloader = dict(dataset=dict(pipeline=[load, *_base_.test_pipeline[1:]]))
+
+model = dict(
+    data_preprocessor=dict(type='BandsPreprocessor', mean=[127.5] * 4, std=[127.5] * 4, bgr_to_rgb=False),
+    backbone=dict(
+        _delete_=True,
+        type='BandsMobileNetV2',
+        in_channels=4,
+        widen_factor=1.0,
+        out_indices=(1, 2, 4, 6),
+        norm_cfg=dict(type='BN', requires_grad=False),
+        norm_eval=True,
+        init_cfg=dict(type='Pretrained', checkpoint='weights/mobilenet_v2_imagenet.pth'),
+    ),
+    panoptic_head=dict(in_channels=[24, 32, 96, 320], num_queries=80),
+)
+
+train_cfg = dict(max_iters=800, val_interval=200)
+lr_warmup_updates = 50
+optim_wrapper = dict(accumulative_counts=1, optimizer=dict(lr=4e-4))
+default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=200), visualization=dict(type='PictureHook'))

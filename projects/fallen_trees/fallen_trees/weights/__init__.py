@@ -1,0 +1,1 @@
+"""Checkpoints of other models and other frameworks, made to fit."""
