@@ -16,17 +16,24 @@ class EnvironmentFailure(RuntimeError):
     """The machine failed, not the input: network, disk, memory, device."""
 
 
+class DeadRun(RuntimeError):
+    """A training run that cannot come to anything any more, ended by its guard. The message is a one-line diagnosis."""
+
+
 @contextmanager
 def one_line_errors() -> Iterator[None]:
     """Turn what a user can cause into one line on stderr and the exit code that scripts expect.
 
-    2 for wrong input, 3 for a failing environment. Anything else is our mistake and keeps its traceback.
+    1 for a run ended by its guard, 2 for wrong input, 3 for a failing environment. Anything else is our mistake and
+    keeps its traceback.
 
     Raises:
-        SystemExit: With code 2 or 3.
+        SystemExit: With code 1, 2 or 3.
     """
     try:
         yield
+    except DeadRun as error:
+        _leave(1, error)
     except (ConfigError, FileNotFoundError) as error:
         _leave(2, error)
     except (EnvironmentFailure, torch.cuda.OutOfMemoryError) as error:
