@@ -6,7 +6,7 @@ from pathlib import Path
 
 import mmdet
 import pytest
-from mmdet.registry import MODELS
+from mmdet.registry import MODELS, TASK_UTILS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
@@ -105,6 +105,18 @@ def test_our_model_is_mmdetections_but_for_what_its_file_says(tiles):
     assert upstream['data_preprocessor'].pop('seg_pad_value') == 255  # left over: pad_seg is off
     assert upstream['backbone'].pop('init_cfg')['checkpoint'] == 'torchvision://resnet50'
     assert 'resnet50' in ours['backbone'].pop('init_cfg')['checkpoint']
+    settings = ours['test_cfg']
+    assert (settings.pop('score_thr'), settings.pop('mask_format'), settings.pop('mask_memory_mb')) == (
+        0.01,
+        'rle',
+        256,
+    )
+    for registry, one, other in (
+        (MODELS, ours['panoptic_head'], upstream['panoptic_head']),
+        (MODELS, ours['panoptic_fusion_head'], upstream['panoptic_fusion_head']),
+        (TASK_UTILS, ours['train_cfg']['assigner'], upstream['train_cfg']['assigner']),
+    ):
+        assert issubclass(registry.get(one.pop('type')), registry.get(other.pop('type')))
     assert ours == upstream
 
 

@@ -5,7 +5,8 @@ custom_imports = dict(imports=['fallen_trees'], allow_failed_imports=False)
 
 default_hooks = dict(
     timer=dict(type='IterTimerHook'),
-    logger=dict(type='LoggerHook', interval=50),
+    # False, or TensorBoard would show all validations at step 0
+    logger=dict(type='LoggerHook', interval=50, log_metric_by_epoch=False),
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(
         type='CheckpointHook',
@@ -18,8 +19,8 @@ default_hooks = dict(
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='DetVisualizationHook'),
 )
-# SIGINT and SIGTERM end a run with a checkpoint; a loss that is not a number ends it within ten iterations.
-custom_hooks = [dict(type='InterruptHook'), dict(type='CheckInvalidLossHook', interval=10)]
+# SIGINT and SIGTERM end a run with a checkpoint; the guard ends one that is dead, and says of what.
+custom_hooks = [dict(type='InterruptHook'), dict(type='GuardHook')]
 
 env_cfg = dict(
     cudnn_benchmark=False,

@@ -45,7 +45,7 @@ def test_schedule_keeps_its_shape_in_runs_of_any_length(demo_config, max_iters):
     warmup, steps = demo_config.param_scheduler
     assert steps.end == max_iters
     assert steps.milestones == [max_iters * 7 // 10, max_iters * 9 // 10]
-    assert 1 <= warmup.end <= max_iters / 10
+    assert 2 <= warmup.end <= max(2, max_iters / 10)
     assert warmup.end < steps.milestones[0]
 
 
@@ -95,3 +95,23 @@ def test_the_derived_config_survives_being_dumped(demo_config, tmp_path):
     again = Config.fromfile(tmp_path / 'dumped.py')
     assert again.model == demo_config.model
     assert again.train_dataloader == demo_config.train_dataloader
+
+
+def test_a_short_run_still_reaches_its_learning_rate(demo_config):
+    """MMEngine's LinearLR with end=1 stays at its first factor for ever."""
+    demo_config.train_cfg.max_iters = 5
+    derive(demo_config, ('train',))
+    assert demo_config.param_scheduler[0].end == 2
+
+
+def test_no_workers_means_none_that_persist(demo_config):
+    demo_config.train_dataloader.num_workers = 0
+    derive(demo_config, ('train', 'val'))
+    assert demo_config.train_dataloader.persistent_workers is False
+    assert demo_config.val_dataloader.persistent_workers is True
+
+
+def test_a_schedule_that_follows_from_iterations_wants_iterations(demo_config):
+    demo_config.train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=2)
+    with pytest.raises(ConfigError, match='LinearLR and MultiStepLR follows from train_cfg.max_iters'):
+        derive(demo_config, ('train',))

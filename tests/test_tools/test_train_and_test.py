@@ -12,6 +12,7 @@ from pathlib import Path
 import cv2
 import pytest
 import torch
+from mmengine.config import Config
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -22,6 +23,18 @@ def test_training_leaves_what_users_look_for(trained):
     assert list(trained.glob('*/vis_data/events.out.tfevents.*'))
     config = (trained / 'tiny.py').read_text()
     assert "classes=(\n        'fallen_tree'" in config or "'fallen_tree'" in config
+
+
+def test_amp_trains_on_the_cpu_too_and_goes_on_from_a_run_without(trained, tiny_config, run_tool, tmp_path):
+    options = ['--cfg-options', 'train_cfg.max_iters=6', 'train_cfg.val_interval=6']
+    done = run_tool(
+        'train.py', tiny_config, '--amp', '--resume', trained / 'iter_4.pth', '--work-dir', tmp_path, *options
+    )
+    assert done.returncode == 0, done.stderr
+    log = done.stdout + done.stderr
+    assert '--amp: bfloat16' in log or '--amp: float16' in log
+    assert re.findall(r'Iter\(train\) \[(\d)/6\]', log) == ['5', '6']
+    assert Config.fromfile(tmp_path / 'tiny.py').optim_wrapper.type != 'OptimWrapper'
 
 
 def test_testing_writes_metrics_pictures_and_predictions(trained, tiny_config, run_tool, tmp_path, tiles):
@@ -133,14 +146,12 @@ def test_dist_test_predicts_like_one_process(trained, tiny_config, run_tool, tmp
 
 QUERIES = ['--cfg-options', 'model.panoptic_head.num_queries=9']
 UNREACHABLE = ['--cfg-options', 'load_from=http://127.0.0.1:9/m2f.pth']
-ON_CPU = pytest.mark.skipif(torch.cuda.is_available(), reason='there is a CUDA device')
 BAD = [
     pytest.param('train.py', ['{nowhere}.py'], 2, 'does not exist', id='no config'),
     pytest.param('train.py', ['{broken}'], 2, 'line 1', id='config with a syntax error'),
     pytest.param('train.py', ['{config}', '--cfg-options', 'optim_wrapper.optimizer.lrr=1'], 2, "'lr'", id='typo'),
     pytest.param('train.py', ['{config}', '--cfg-options', 'data_root=/nowhere'], 2, 'data_prep tile', id='no data'),
     pytest.param('train.py', ['{config}', '--resume', '{nowhere}.pth'], 2, 'does not exist', id='resume from nowhere'),
-    pytest.param('train.py', ['{config}', '--amp'], 2, 'CUDA', id='amp on the CPU', marks=ON_CPU),
     pytest.param('train.py', ['{config}', *UNREACHABLE], 3, 'load_from=None', id='weights that cannot be fetched'),
     pytest.param('train.py', ['{config}', '--cfg-options', 'model.backbone.type=ResNot'], 2, 'ResNot', id='no class'),
     pytest.param('train.py', ['{config}', '--resume', '{checkpoint}', *QUERIES], 2, 'query', id='resume other model'),

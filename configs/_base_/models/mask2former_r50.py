@@ -3,6 +3,9 @@
 What differs from MMDetection's model, and why:
 - class counts, `class_weight` and `max_per_image` are None and follow from the data set's classes and the queries;
 - no `BatchFixedSizePad`: batches are padded to their largest image, as padding is not masked in the attention;
+- head and assigner are MMDetection's with float32 where half precision breaks; without --amp they compute the same;
+- masks are enlarged in blocks and kept as RLE, those of detections that score below 0.01 not at all: a trained demo
+  lost nothing of its segm AP of 0.237 by it (bbox 0.356 -> 0.355), and 60 % of its detections;
 - ImageNet weights by their address instead of `torchvision://`, which needs torchvision to be installed.
 
 Memory legend: num_queries x image area / 16 floats for the masks of each of the 10 supervised layers.
@@ -33,7 +36,7 @@ model = dict(
         init_cfg=dict(type='Pretrained', checkpoint='https://download.pytorch.org/models/resnet50-0676ba61.pth'),
     ),
     panoptic_head=dict(
-        type='Mask2FormerHead',
+        type='Float32Mask2FormerHead',
         in_channels=[256, 512, 1024, 2048],
         strides=[4, 8, 16, 32],
         feat_channels=256,
@@ -96,7 +99,7 @@ model = dict(
         ),
     ),
     panoptic_fusion_head=dict(
-        type='MaskFormerFusionHead',
+        type='BlockwiseFusionHead',
         num_things_classes=None,
         num_stuff_classes=0,
         loss_panoptic=None,
@@ -107,7 +110,7 @@ model = dict(
         oversample_ratio=3.0,
         importance_sample_ratio=0.75,
         assigner=dict(
-            type='HungarianAssigner',
+            type='GuardedHungarianAssigner',
             match_costs=[
                 dict(type='ClassificationCost', weight=2.0),
                 dict(type='CrossEntropyLossCost', weight=5.0, use_sigmoid=True),
@@ -121,6 +124,9 @@ model = dict(
         semantic_on=False,
         instance_on=True,
         max_per_image=None,
+        score_thr=0.01,
+        mask_format='rle',
+        mask_memory_mb=256,
         iou_thr=0.8,
         filter_low_score=True,
     ),

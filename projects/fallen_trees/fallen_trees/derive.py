@@ -5,6 +5,7 @@ classes of the training file    -> metainfo, class counts of heads, class weight
 image_size                      -> resize and crop of every pipeline
 train_cfg.max_iters             -> LR milestones and ends
 queries                         -> detections kept per image
+num_workers=0                   -> persistent_workers=False
 """
 
 from collections.abc import Iterator
@@ -37,6 +38,7 @@ def derive(cfg: Config, splits: tuple[str, ...], classes: tuple[str, ...] | None
     """
     notes = _derive_data(cfg, splits, classes)
     _derive_sizes(cfg)
+    _derive_workers(cfg, splits)
     if 'train' in splits:
         _derive_schedule(cfg)
     return notes
@@ -50,7 +52,8 @@ def _derive_data(cfg: Config, splits: tuple[str, ...], classes: tuple[str, ...] 
             dataset.data_root = str(find_data(dataset.get('data_root') or cfg.get('data_root') or '.'))
             ann_file = Path(dataset.data_root, dataset.ann_file)
             coco = read_coco(ann_file)
-            require_images(coco, Path(dataset.data_root, dataset.data_prefix.img), ann_file)
+            if not _reads_scenes(dataset):
+                require_images(coco, Path(dataset.data_root, dataset.data_prefix.img), ann_file)
             files[split] = (ann_file, coco)
         evaluator = cfg.get(f'{split}_evaluator')
         if evaluator is not None and 'ann_file' in evaluator and evaluator.ann_file is None:
@@ -67,6 +70,11 @@ def _derive_data(cfg: Config, splits: tuple[str, ...], classes: tuple[str, ...] 
             require_instances(tuple(classes), coco, ann_file)
     _set_classes(cfg, tuple(classes), metainfo.get('palette'))
     return notes
+
+
+def _reads_scenes(dataset: ConfigDict) -> bool:
+    """Whether its tiles have no files of their own (`data_prep tile --pixels none`)."""
+    return bool(dataset.get('pipeline')) and dataset.pipeline[0].get('type') == 'LoadImageFromScene'
 
 
 def find_data(folder: str) -> Path:
@@ -105,6 +113,14 @@ def _derive_limit(cfg: Config, num_classes: int) -> None:
         )
 
 
+def _derive_workers(cfg: Config, splits: tuple[str, ...]) -> None:
+    """Workers that are none cannot persist: torch refuses `num_workers=0` otherwise."""
+    for split in splits:
+        loader = cfg.get(f'{split}_dataloader')
+        if loader is not None and not loader.get('num_workers'):
+            loader.persistent_workers = False
+
+
 def _derive_sizes(cfg: Config) -> None:
     for node in _dicts([_pipelines(cfg.get(f'{split}_dataloader')) for split in ('train', 'val', 'test')]):
         for key in ('scale', 'crop_size'):
@@ -114,10 +130,17 @@ def _derive_sizes(cfg: Config) -> None:
 
 def _derive_schedule(cfg: Config) -> None:
     max_iters = cfg.train_cfg.get('max_iters')
+    open_ended = [node.type for node in cfg.get('param_scheduler') or [] if node.get('end', 0) is None]
+    if open_ended and max_iters is None:
+        raise ConfigError(
+            f'the end of {" and ".join(open_ended)} follows from train_cfg.max_iters, which is not set; '
+            'set it, or state begin, end and milestones of each param_scheduler in epochs.'
+        )
     for scheduler in cfg.get('param_scheduler') or []:
         if scheduler.type == 'LinearLR' and scheduler.get('end', 0) is None:
             warmup = cfg.lr_warmup_updates * cfg.optim_wrapper.get('accumulative_counts', 1)
-            scheduler.end = max(1, min(warmup, max_iters // 10))
+            # MMEngine's ramp of one iteration never rises
+            scheduler.end = max(2, min(warmup, max_iters // 10))
         if scheduler.type == 'MultiStepLR' and scheduler.get('milestones', 0) is None:
             scheduler.end = max_iters
             scheduler.milestones = [round(share * max_iters) for share in cfg.lr_milestones]
