@@ -38,7 +38,7 @@ class PlanRule:
     overlaps: tuple[float, ...] = (0, 0.1, 0.2, 0.25, 0.33, 0.5)
     scales: tuple[float, ...] = (0.5, 1, 1.5, 2, 3, 4)  # network pixels per tile pixel
     num_queries: int = 100
-    min_visible: float = 0.5
+    min_visible: float = 0.0
     whole_share: float = 0.95
     max_input: int = 1024  # network pixels a side
 
@@ -153,7 +153,7 @@ def _count(scene: _Shown, windows: Sequence[Window], min_visible: float) -> tupl
     whole = (bounds[:, :2] >= box[:, :2] - SLACK_PX).all(axis=1) & (bounds[:, 2:] <= box[:, 2:] + SLACK_PX).all(axis=1)
     area = scene.areas[item]
     area[~whole] = shapely.area(shapely.intersection(scene.polygons[item[~whole]], boxes[window[~whole]]))
-    kept = area / scene.whole_areas[item] >= min_visible - 1e-9
+    kept = (area > 0) & (area / scene.whole_areas[item] >= min_visible - 1e-9)
     flags = np.zeros(len(scene.polygons), bool)
     flags[item[whole]] = True
     return flags, np.bincount(window[kept], minlength=len(windows))

@@ -60,11 +60,12 @@ def _add_tiles(group: argparse._ArgumentGroup) -> None:
     add('--overlap', type=arguments.number(float, 0, 0.95), default=rule.overlap, metavar='SHARE',
         help='share of a train tile that the next one sees again (default: %(default)s); '
         'val and test tiles never overlap')  # fmt: skip
-    add('--min-visible', type=share, default=rule.min_visible, metavar='SHARE',
-        help='keep an object in a tile from this share of its area on (default: %(default)s)')  # fmt: skip
-    add('--partial', choices=('drop', 'crowd', 'keep'), default=rule.partial,
+    add('--min-visible', type=share, metavar='SHARE',
+        help='share of an object\'s area from which on its part in a tile counts as the object '
+        f'(default: {rule.min_visible} where --partial asks for one)')  # fmt: skip
+    add('--partial', choices=('drop', 'crowd', 'keep'),
         help='parts below --min-visible: left out, regions to ignore (iscrowd 1), or objects like others '
-        '(default: %(default)s)')  # fmt: skip
+        f'(default: {rule.partial}; drop where --min-visible is given)')  # fmt: skip
     add('--border', choices=('auto', 'pad', 'shift'), default=rule.border,
         help='the last tile of a row or column reaches past the edge, filled with 0, or is shifted back inside '
         '(default: auto = shift in train, pad in val and test)')  # fmt: skip
@@ -164,9 +165,16 @@ def _warnings(out: Path, made: MadeDataset, totals: dict[str, int]) -> list[str]
     return lines
 
 
+def _tile_rule(args: argparse.Namespace) -> TileRule:
+    default, stated = TileRule(), args.min_visible is not None
+    min_visible = args.min_visible if stated else default.min_visible
+    partial = args.partial or ('drop' if stated else default.partial)
+    return TileRule(args.tile_size, args.overlap, min_visible, args.max_nodata, args.border, partial)
+
+
 def _settings(args: argparse.Namespace) -> Settings:
     return Settings(
-        rule=TileRule(args.tile_size, args.overlap, args.min_visible, args.max_nodata, args.border, args.partial),
+        rule=_tile_rule(args),
         files=FileRule(args.pixels, args.quality, args.segmentation, args.masks, args.previews),
         **scene_settings(args),
         empty_share=args.empty_share,

@@ -32,7 +32,7 @@ class TileRule:
     min_visible: float = 0.5  # of the whole object's area
     max_nodata: float = 0.95  # of a tile without objects
     border: str = 'auto'  # or 'pad', 'shift', see ``grid.tile_windows``
-    partial: str = 'drop'  # or 'crowd', 'keep': what becomes of parts below min_visible
+    partial: str = 'keep'  # or 'drop', 'crowd': what becomes of parts below min_visible
 
 
 @dataclass

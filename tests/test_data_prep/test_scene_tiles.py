@@ -31,7 +31,7 @@ def make_job(tmp_path_factory, write_raster):
             regions=[Region(split, region or info.window)],
             keys=scene_keys('s', '../s.tif', '0' * 64, bands=(1, 2, 3), limits=None, info=info),
             category_ids={'tree': 1},
-            rule=TileRule(**{'tile_size': 32, 'overlap': 0.25, **rule}),
+            rule=TileRule(**{'tile_size': 32, 'overlap': 0.25, 'partial': 'drop', **rule}),
         )
 
     return make

@@ -173,7 +173,8 @@ ROW = PlanScene(Window(0, 0, 1000, 100), [log(x, 10) for x in range(0, 901, 50)]
 
 
 def planned(scenes, **rule):
-    return {(row.tile_size, row.overlap): row for row in plan(scenes, PlanRule(**rule)).rows}
+    rule = PlanRule(**{'min_visible': 0.5, **rule})
+    return {(row.tile_size, row.overlap): row for row in plan(scenes, rule).rows}
 
 
 def test_the_share_seen_whole_and_the_counts_by_hand():
@@ -219,6 +220,8 @@ def test_any_setting_agrees_with_going_through_every_window(tile, overlap, seed)
     counts = [sum(box.intersection(i).area / o.area >= 0.5 for i, o in zip(inside, logs, strict=True)) for box in boxes]
     assert row.whole_share == pytest.approx(np.mean(whole))
     assert row.max_per_tile == max(counts) and row.tiles_with_objects == sum(count > 0 for count in counts)
+    every = planned([PlanScene(size, logs)], tile_sizes=(tile,), overlaps=(overlap,), min_visible=0)[tile, overlap]
+    assert every.max_per_tile == max(sum(box.intersection(i).area > 0 for i in inside) for box in boxes)
 
 
 def test_extent_width_and_pitch():

@@ -189,10 +189,26 @@ def test_objects_in_no_tile_are_listed(tile, tmp_path, write_raster, write_label
     cross = [[22, 22], [42, 22], [42, 42], [22, 42]]  # a quarter in each of four tiles
     box = [[4, 4], [20, 4], [20, 20], [4, 20]]
     write_labelme(tmp_path / 's.json', [('tree', cross), ('tree', box)])
-    out = tile(raster, '--split', '0,1,0', '--tile-size', 32)
+    out = tile(raster, '--split', '0,1,0', '--tile-size', 32, '--min-visible', 0.5)
     report = json.loads((out / 'report.json').read_text())
     assert report['scenes']['s']['objects_in_no_tile'] == ['s/1']
     assert report['totals']['parts_below_min_visible'] == 4
+
+
+@pytest.mark.parametrize(
+    ('options', 'parts'),
+    [((), 4), (('--min-visible', 0.5), 0), (('--min-visible', 0.2), 4), (('--partial', 'drop'), 0)],
+)
+def test_every_part_is_kept_unless_a_share_is_asked_for(tile, tmp_path, write_raster, write_labelme, options, parts):
+    raster = write_raster(tmp_path / 's.tif', (64, 64))
+    write_labelme(
+        tmp_path / 's.json',
+        [('tree', [[22, 22], [42, 22], [42, 42], [22, 42]]), ('tree', [[2, 2], [12, 2], [12, 12], [2, 12]])],
+        (64, 64),
+    )
+    out = tile(raster, '--split', '0,1,0', '--tile-size', 32, *options)
+    annotations = json.loads((out / 'annotations/instances_val.json').read_text())['annotations']
+    assert sorted(part['visible_fraction'] for part in annotations) == [0.25] * parts + [1]
 
 
 def test_a_split_without_objects_is_worth_a_look(data_prep, tmp_path, write_raster, write_labelme):
