@@ -240,9 +240,19 @@ def test_neutral_mean_with_bgr_into_pretrained_weights_is_found(drawn):
 
 def test_normalising_twice_is_found(drawn):
     steps = [dict(type='LoadImageFromFile', to_float32=True), dict(type='Normalize', to_rgb=True, **IMAGENET), *REST]
-    assert found(drawn, ['normalisation'], train_dataloader__dataset__pipeline=steps) == [
-        ('normalisation', Verdict.ERROR)
-    ]
+    (finding,) = CHECKS['normalisation'](subject_of(drawn, train_dataloader__dataset__pipeline=steps))
+    assert finding.verdict is Verdict.ERROR and 'both Normalize' in finding.message
+
+
+def test_normalising_in_two_steps_is_healthy(drawn):
+    unit = dict(type='Normalize', mean=[0.0] * 3, std=[255.0] * 3, to_rgb=True)
+    steps = [dict(type='LoadImageFromFile', to_float32=True), unit, *REST]
+    both = {f'{split}_dataloader__dataset__pipeline': steps for split in ('train', 'val')}
+    subject = subject_of(drawn, **both)
+    shares = {key: [value / 255 for value in values] for key, values in IMAGENET.items()}
+    subject.cfg.model.data_preprocessor.update(shares, bgr_to_rgb=False)
+    verdicts = [finding.verdict for name in ('normalisation', 'channel-order') for finding in CHECKS[name](subject)]
+    assert verdicts == [Verdict.OK, Verdict.OK]
 
 
 def test_images_from_0_to_1_are_found(drawn):
@@ -334,6 +344,19 @@ def test_leakage_is_found(copy, what):
         'same object': 'an object',
     }
     assert expected[what] in findings[0].message
+
+
+def test_neighbours_are_no_leakage(copy):
+    def change(entry, added, part):
+        added['file_name'] = 'other_name.png'
+        cv2.imwrite(str(copy / 'images/val/other_name.png'), np.full((128, 128, 3), 90, np.uint8))
+        part.pop('object_id')
+        train = json.loads((copy / 'annotations/instances_train.json').read_text())
+        right = max(e['read_xywh'][0] + e['read_xywh'][2] for e in train['images'])
+        added['window_xywh'] = added['read_xywh'] = [right, *entry['read_xywh'][1:]]
+
+    add_entry(copy, change)
+    assert found(copy, ['leakage']) == []
 
 
 def test_training_set_as_validation_is_found(drawn):

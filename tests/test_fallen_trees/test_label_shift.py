@@ -15,7 +15,9 @@ from pycocotools import mask as pycoco  # noqa: E402
 
 import fallen_trees  # noqa: E402, F401
 from data_prep.__main__ import main  # noqa: E402
+from fallen_trees.checks.data.edges import colour_edges, is_grey  # noqa: E402
 from fallen_trees.checks.data.label_shift import check_label_shift  # noqa: E402
+from fallen_trees.checks.data.offsets import score_map  # noqa: E402
 from fallen_trees.checks.data.tiles import mask_of  # noqa: E402
 from fallen_trees.checks.finding import Verdict  # noqa: E402
 from fallen_trees.checks.subject import Subject  # noqa: E402
@@ -174,3 +176,32 @@ def test_few_objects_decide_nothing(worlds, tmp_path):
     path.write_text(json.dumps(coco))
     (finding,) = check_label_shift(subject_of(tmp_path))
     assert finding.verdict is Verdict.OK and 'too few' in finding.message
+
+
+def energy(image, rows, columns):
+    """Squared gradients inside a window."""
+    return float((colour_edges(image)[:, :, rows, columns] ** 2).sum())
+
+
+def test_shadows_make_no_edge_but_colours_do():
+    image = np.full((96, 96, 3), (60.0, 120.0, 90.0)) + np.random.default_rng(0).normal(0, 2, (96, 96, 3))
+    image[20:40, 20:80] *= 0.6  # a shadow
+    image[60:64, 20:80] = (120, 140, 150)  # a trunk
+    image = np.clip(image, 0, 255).astype(np.uint8)
+    assert not is_grey(image)
+    assert energy(image, slice(36, 44), slice(30, 70)) < 0.1 * energy(image, slice(58, 66), slice(30, 70))
+
+
+def test_grey_shadows_are_cut_off():
+    image = np.full((96, 96, 1), 120, np.uint8)
+    image[30:34, 20:80], image[60:64, 20:80] = 80, 160
+    assert is_grey(image)
+    assert energy(image, slice(28, 36), slice(30, 70)) < 0.1 * energy(image, slice(58, 66), slice(30, 70))
+
+
+def test_outlines_along_the_border_are_not_used():
+    edges, mask = np.ones((2, 2, 96, 96), np.float32), np.zeros((96, 96), np.uint8)
+    mask[0:5, 10:80] = 1
+    assert score_map(edges, mask) is None
+    mask[0:40, 10:80] = 1
+    assert score_map(edges, mask).shape == (17, 17)

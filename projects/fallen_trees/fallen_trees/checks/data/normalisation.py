@@ -30,16 +30,14 @@ def check_normalisation(subject: Subject) -> Iterator[Finding]:
     # Within a sample and a channel, so that casts of light between scenes do not hide that there is no contrast.
     std = float(np.mean([found.std(axis=0).mean() for found in pixels]))
     figures = dict(mean=round(mean, 3), std=round(std, 4))
-    values = [treatment for treatment in treatments(subject) if treatment.mean is not None]
-    twice = len({treatment.by for treatment in values}) > 1
     healthy = abs(mean) <= MOST_MEAN and LEAST_STD <= std <= MOST_STD and not _other_scale(subject)
-    if healthy and not twice:
+    if healthy:
         message = f'the network is given values of mean {mean:.2f} and deviation {std:.2f}.'
         yield Finding(NAME, Verdict.OK, message, figures)
         return
-    lost = twice or not LOST_STD <= std <= 1 / LOST_STD
+    lost = not LOST_STD <= std <= 1 / LOST_STD
     said = f'the network is given values of mean {mean:.2f} and deviation {std:.3f}, not about 0 and 1'
-    message = f'{said}: {_why(subject, twice)}'
+    message = f'{said}: {_why(subject)}'
     yield Finding(NAME, Verdict.ERROR if lost else Verdict.WARNING, message, figures)
 
 
@@ -62,10 +60,11 @@ def _other_scale(subject: Subject) -> bool:
     return 0 < top <= 1 < high / 10 or high <= 2 < top / 10
 
 
-def _why(subject: Subject, twice: bool) -> str:
+def _why(subject: Subject) -> str:
+    normalising = {treatment.by for treatment in treatments(subject) if treatment.mean is not None}
     low, high = _range(subject)
     mean = preprocessor_of(subject).get('mean')
-    if twice:
+    if len(normalising) > 1:
         return 'both Normalize in the pipeline and model.data_preprocessor normalise; leave it to one.'
     if mean is None:
         return 'nothing normalises; give model.data_preprocessor mean and std.'
