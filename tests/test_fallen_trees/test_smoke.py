@@ -183,6 +183,8 @@ def curve(ap50, losses=None, per_point=50, score=0.9):
     ('case', 'answer', 'words'),
     [
         (dict(curve=curve([0.2, 0.6, 0.93])), Answer.LEARNS, '0.930'),
+        (dict(curve=curve([0.95], per_point=20), time_is_up=True), Answer.UNDECIDED, 'after 20 updates'),
+        (dict(curve=curve([0.95, 0.2]), time_is_up=True), Answer.UNDECIDED, '0.950'),
         (dict(curve=curve([0.2, 0.6, 0.7])), None, None),
         (dict(curve=curve([0.2, 0.6, 0.7]), time_is_up=True), Answer.UNDECIDED, '--minutes'),
         (dict(curve=curve([0.0] * 6, [30.0] * 6)), Answer.DOES_NOT_LEARN, 'learning rate'),

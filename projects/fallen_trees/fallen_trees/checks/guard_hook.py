@@ -12,6 +12,7 @@ from mmengine.runner import Runner
 
 from fallen_trees.checks.guard_look import GradientNorm, Look, WeightSample, is_warm, matched_queries, query_figures
 from fallen_trees.checks.guard_rules import Patience, Remark, Validation, remarks, validation_remarks
+from fallen_trees.checks.guard_schedule import resumed_schedule
 from fallen_trees.checks.validation_loss import ValidationLoss
 from fallen_trees.errors import DeadRun
 
@@ -63,13 +64,15 @@ class GuardHook(Hook):
         self._handle, self._gradient, self._outputs = None, None, None
 
     def before_train(self, runner: Runner) -> None:
-        """Take stock of the model, and end at once a run that has nothing to train."""
+        """Take stock of the model and of what was resumed, and end at once a run that has nothing to train."""
         self._weights = WeightSample(_bare(runner.model))
         self._resumed = runner.iter > 0
         self._validated_at = runner.iter
         if self.interval is None:
             self.interval = next((h.interval for h in runner.hooks if isinstance(h, LoggerHook)), 50)
         self.patience = _with_whole_rounds(self.patience, runner)
+        if self._resumed:
+            self._say(runner, resumed_schedule(runner))
         if not self._weights.parameters:
             self._say(runner, [Remark('nothing-moves', 'every layer is frozen: there is nothing to train.', stop=True)])
 
