@@ -5,4 +5,4 @@ set -euo pipefail
 [[ $# -ge 3 ]] || { sed -n '2s/^# //p' "$0" >&2; exit 2; }
 config=$1 checkpoint=$2 gpus=$3
 source "$(dirname "${BASH_SOURCE[0]}")/torchrun.sh"
-torchrun "$gpus" "$tools/test.py" "$config" "$checkpoint" --launcher pytorch "${@:4}"
+torchrun 0 "$gpus" "$tools/test.py" "$config" "$checkpoint" --launcher pytorch "${@:4}"

@@ -16,6 +16,7 @@ from mmdet.engine.hooks.utils import trigger_visualization_hook
 from mmengine.dist import is_main_process
 
 from data_prep.atomic import atomic_write
+from fallen_trees.checkpoint_reader import trusting
 from fallen_trees.coco_f1_metric import use_chosen_threshold
 from fallen_trees.cpu import join_gloo_group, keep_freed_memory
 from fallen_trees.derive import derive
@@ -53,7 +54,7 @@ def check_flags(args: argparse.Namespace) -> None:
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     args = parse_args(argv)
-    with one_line_errors():
+    with one_line_errors(), trusting(args.trust_checkpoint):
         check_flags(args)
         notes = [keep_freed_memory()]
         cfg = load_config(args)

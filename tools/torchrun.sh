@@ -5,15 +5,16 @@ if [[ -z ${PYTHON:-}${VIRTUAL_ENV:-}${CONDA_PREFIX:-} && -x $tools/../.venv/bin/
   python=$tools/../.venv/bin/python
 fi
 
-torchrun() { # PROCESSES COMMAND...
-  local processes=$1 where=(--standalone)
+torchrun() { # RESTARTS PROCESSES COMMAND...
+  local restarts=$1 processes=$2 where=(--standalone)
   if [[ ${NNODES:-1} != 1 ]]; then
     where=(--nnodes="$NNODES" --node-rank="${NODE_RANK:-0}" --master-addr="${MASTER_ADDR:?the address of node 0}"
       --master-port="${PORT:-29500}")
+    restarts=0 # each machine would restart its own processes only, and they would not find the others
   elif [[ ${PORT:-} ]]; then
-    where=(--master-addr=127.0.0.1 --master-port="$PORT")
+    where=(--rdzv-backend=c10d --rdzv-endpoint="127.0.0.1:$PORT" --rdzv-id="$PORT")
   fi
   # The launcher would give each process a single thread.
   export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$((($(nproc) + processes - 1) / processes))}
-  exec "$python" -m torch.distributed.run "${where[@]}" --nproc-per-node="$processes" "${@:2}"
+  exec "$python" "$tools/torchrun.py" "${where[@]}" --max-restarts="$restarts" --nproc-per-node="$processes" "${@:3}"
 }

@@ -9,9 +9,10 @@ default_hooks = dict(
     logger=dict(type='LoggerHook', interval=50, log_metric_by_epoch=False),
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(
-        type='CheckpointHook',
+        type='SafeCheckpointHook',
         by_epoch=False,
         interval=2000,
+        every_minutes=15,  # besides, for machines that vanish without a signal
         max_keep_ckpts=3,
         save_best='coco/segm_mAP',
         rule='greater',
@@ -19,8 +20,9 @@ default_hooks = dict(
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='DetVisualizationHook'),
 )
-# SIGINT and SIGTERM end a run with a checkpoint; the guard ends one that is dead, and says of what.
-custom_hooks = [dict(type='InterruptHook'), dict(type='GuardHook')]
+# Every step is seeded, so that a resumed run equals an unbroken one; SIGINT, SIGTERM and SIGUSR1 end a run with a
+# checkpoint; the guard ends one that is dead, and says of what.
+custom_hooks = [dict(type='IterationSeedHook'), dict(type='InterruptHook'), dict(type='GuardHook')]
 
 env_cfg = dict(
     cudnn_benchmark=False,

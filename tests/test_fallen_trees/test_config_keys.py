@@ -29,7 +29,7 @@ KNOWN = [
     pytest.param('train_cfg.max_iters', 7, id='in the config'),
     pytest.param('train_dataloader.dataset.data_root', 'x', id='argument of the class, not in the config'),
     pytest.param('train_dataloader.pin_memory', True, id='argument of the loader'),
-    pytest.param('custom_hooks.1.interval', 3, id='inside a list'),
+    pytest.param('custom_hooks.2.interval', 3, id='inside a list'),
     pytest.param('model.panoptic_head.init_cfg', None, id='argument of a base class'),
     pytest.param('model.backbone.with_cp', True, id='argument of a class'),
     pytest.param('optim_wrapper.paramwise_cfg.custom_keys.neck', dict(lr_mult=0.5), id='free names'),

@@ -40,7 +40,10 @@ def merge_options(cfg: Config, options: Mapping[str, object] | None) -> None:
     """
     for dotted in options or {}:
         _require_known(cfg, dotted)
-    cfg.merge_from_dict(dict(options or {}))
+    try:
+        cfg.merge_from_dict(dict(options or {}))
+    except (TypeError, KeyError) as error:  # a dict where the config has None, an index past a list's end
+        raise ConfigError(f'--cfg-options cannot be merged into {cfg.filename}: {error}') from error
 
 
 def check_keys(cfg: Config) -> None:

@@ -1,15 +1,19 @@
 """From a command line in MMDetection's words to a config that can run; shared by training and testing."""
 
+import logging
 import os
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
+import torch
 from mmdet.utils import setup_cache_size_limit_of_dynamo
 from mmengine.config import Config, DictAction
+from mmengine.dist import init_dist, is_distributed
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
 from fallen_trees.config_keys import check_keys, merge_options
+from fallen_trees.cpu import join_gloo_group
 from fallen_trees.derive import REPOSITORY
 from fallen_trees.errors import ConfigError
 
@@ -25,6 +29,11 @@ def add_common_flags(parser: ArgumentParser) -> None:
         action=DictAction,
         help='override settings of the config, as key=value with dotted keys; lists as key="[a,b]" or key=a,b',
     )
+    parser.add_argument(
+        '--trust-checkpoint',
+        action='store_true',
+        help='read a checkpoint that holds more than weights; it may run code',
+    )
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none', help='job launcher')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by the launcher')
 
@@ -37,6 +46,7 @@ def load_config(args: Namespace) -> Config:
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     setup_cache_size_limit_of_dynamo()
+    logging.raiseExceptions = False  # on a full disk each line of the log would be a traceback on the screen
     cfg = read_config(args.config)
     init_default_scope(cfg.get('default_scope', 'mmdet'))
     merge_options(cfg, args.cfg_options)
@@ -62,6 +72,20 @@ def read_config(path: str) -> Config:
         raise ConfigError(f'{error.filename or found}, line {error.lineno}: {error.msg}.') from error
     except (FileNotFoundError, KeyError, NameError, TypeError, AttributeError) as error:
         raise ConfigError(f'the config {found} cannot be read: {error}.') from error
+
+
+def join_group(cfg: Config) -> str | None:
+    """Join the other processes of a distributed run; MMEngine would do so only when it builds the runner.
+
+    Returns:
+        A line for the log, or None.
+    """
+    note = join_gloo_group(cfg)
+    if cfg.launcher != 'none' and not is_distributed():
+        # As the runner does; a process group would otherwise choose for it.
+        torch.multiprocessing.set_start_method(cfg.env_cfg.get('mp_cfg', {}).get('mp_start_method', 'fork'), force=True)
+        init_dist(cfg.launcher, **cfg.env_cfg.get('dist_cfg', {'backend': 'nccl'}))
+    return note
 
 
 def build_runner(cfg: Config, notes: list[str | None]) -> Runner:

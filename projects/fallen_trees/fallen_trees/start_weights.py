@@ -11,9 +11,9 @@ from mmengine.config import Config, ConfigDict
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
-from mmengine.runner.checkpoint import _load_checkpoint
 
 from data_prep.atomic import atomic_path
+from fallen_trees.checkpoint_reader import read_plain
 from fallen_trees.derive import REPOSITORY, _dicts
 from fallen_trees.errors import ConfigError, EnvironmentFailure
 from fallen_trees.weights.surgery import first_filters, fit, fit_bands
@@ -69,10 +69,7 @@ def _is_pretrained(init_cfg: object) -> bool:
 
 def _with_bands(path: Path, bands: int, prefix: str, folder: Path) -> tuple[Path, str]:
     """Write a copy of a backbone's weights whose first filters take other bands; MMEngine would leave them random."""
-    try:
-        content = _load_checkpoint(str(path), map_location='cpu')
-    except Exception as error:  # as in read_checkpoint
-        raise ConfigError(f'the start weights {path} cannot be read ({type(error).__name__}: {error}).') from error
+    content = read_plain(path)
     content = content if isinstance(content, Mapping) else {}
     found = content.get('state_dict', content.get('model', content))  # as torchvision, Swin and MMEngine write them
     state_dict = {name: value for name, value in found.items() if isinstance(value, torch.Tensor)}
@@ -126,20 +123,19 @@ def read_checkpoint(path: str | Path) -> dict:
         The checkpoint, with `state_dict` and `meta` (empty where the file has none).
 
     Raises:
-        ConfigError: If the file is missing, damaged or holds no weights.
+        ConfigError: If the file is missing, damaged, holds no weights or would have to run code to be read.
     """
-    try:
-        checkpoint = _load_checkpoint(str(path), map_location='cpu')
-    except FileNotFoundError:
-        raise ConfigError(f'the checkpoint {path} does not exist.') from None
-    except Exception as error:  # torch and pickle raise a dozen different types on damaged files
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ConfigError(
-            f'the checkpoint {path} cannot be read ({reason}); is it cut off or another format?'
-        ) from error
+    checkpoint = read_plain(path)
     if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get('state_dict'), Mapping):
         raise ConfigError(f"{path} is no MMEngine checkpoint: it has no 'state_dict'.")
-    return {'meta': {}, **checkpoint}
+    for name, value in checkpoint['state_dict'].items():
+        if not isinstance(name, str) or not isinstance(value, torch.Tensor):
+            raise ConfigError(f'{path} must hold tensors by name in state_dict; {name!r} is a {type(value).__name__}.')
+    meta = checkpoint.get('meta')
+    meta = dict(meta) if isinstance(meta, Mapping) else {}
+    if not isinstance(meta.get('dataset_meta', {}), Mapping):
+        del meta['dataset_meta']
+    return {**checkpoint, 'meta': meta}
 
 
 def misfits(model: torch.nn.Module, state_dict: Mapping[str, torch.Tensor]) -> list[str]:

@@ -13,6 +13,7 @@ from mmengine.runner import Runner
 from fallen_trees.checks.guard_look import GradientNorm, Look, WeightSample, is_warm, matched_queries, query_figures
 from fallen_trees.checks.guard_rules import Patience, Remark, Validation, remarks, validation_remarks
 from fallen_trees.checks.guard_schedule import resumed_schedule
+from fallen_trees.checks.nonfinite_batch import write_batch
 from fallen_trees.checks.validation_loss import ValidationLoss
 from fallen_trees.errors import DeadRun
 
@@ -92,7 +93,7 @@ class GuardHook(Hook):
     ) -> None:
         """Look, and say what there is to say."""
         if self.every_n_train_iters(runner, self.finite_interval):
-            self._say(runner, self._broken(runner, outputs))
+            self._say(runner, self._broken(runner, data_batch, outputs))
         if not self._looks_at(runner):
             return
         if self._handle is not None:
@@ -146,11 +147,14 @@ class GuardHook(Hook):
             figures['replaced_costs'] = float(assigner.non_finite)
         return figures
 
-    def _broken(self, runner: Runner, outputs: dict | None) -> list[Remark]:
+    def _broken(self, runner: Runner, data_batch: dict | None, outputs: dict | None) -> list[Remark]:
         """What is not a number: weights for good, a loss perhaps for one step."""
         loss = (outputs or {}).get('loss')
         loss_is_finite = loss is None or bool(torch.isfinite(torch.as_tensor(loss)).all())
         self._not_finite = 0 if loss_is_finite else self._not_finite + 1
+        if not loss_is_finite:
+            done = write_batch(runner, data_batch, outputs)
+            runner.logger.warning(f'guard: the loss of iteration {runner.iter + 1} is not a number; {done}.')
         cure = (
             'Usual causes: a learning rate too high (AdamW 1e-4 is usual), no clip_grad, or half precision; go on from '
             'the last checkpoint with a lower one.'

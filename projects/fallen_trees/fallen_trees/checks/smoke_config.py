@@ -72,7 +72,9 @@ def smoke_config(cfg: Config, tiles: Tiles, share: float, seed: int, work_dir: P
     patience = dict(looks=4, updates=40, settled=ENDLESS, samples=10 * len(tiles.names))
     guard = dict(type='GuardHook', interval=LOOK_UPDATES * accumulative_counts, val_batches=0, patience=patience)
     dropped = [
-        hook['type'] for hook in cfg.get('custom_hooks') or [] if hook['type'] not in ('GuardHook', 'InterruptHook')
+        hook['type']
+        for hook in cfg.get('custom_hooks') or []
+        if hook['type'] not in ('GuardHook', 'InterruptHook', 'IterationSeedHook')
     ]
     new.custom_hooks = [guard]
     new.visualizer.name = f'smoke in {work_dir}'  # of its own: MMEngine hands out visualizers by name

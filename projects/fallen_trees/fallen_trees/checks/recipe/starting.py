@@ -8,8 +8,8 @@ from tempfile import TemporaryDirectory
 
 import torch
 from mmengine.config import Config, ConfigDict
-from mmengine.runner.checkpoint import _load_checkpoint
 
+from fallen_trees.checkpoint_reader import read_plain
 from fallen_trees.checks.finding import Finding, Verdict
 from fallen_trees.checks.recipe.model import build_model
 from fallen_trees.checks.subject import Subject
@@ -73,10 +73,7 @@ def tensors_in(path: str | Path, prefix: str | None = None) -> dict[str, torch.T
     Raises:
         ConfigError: If the file cannot be read.
     """
-    try:
-        content = _load_checkpoint(str(path), map_location='cpu')
-    except Exception as error:  # torch and pickle raise a dozen different types on damaged files
-        raise ConfigError(f'the start weights {path} cannot be read ({" ".join(str(error).split())[:120]}).') from error
+    content = read_plain(path)
     content = content.get('state_dict', content) if isinstance(content, Mapping) else {}
     tensors = {name.removeprefix(PREFIX): item for name, item in content.items() if isinstance(item, torch.Tensor)}
     if prefix:

@@ -1,0 +1,1 @@
+"""Runs that survive anything: atomic checkpoints, exact resume, honest signals."""
