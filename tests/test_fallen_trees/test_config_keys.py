@@ -11,7 +11,7 @@ UNKNOWN = [
     pytest.param('model.panoptic_head.num_querys', "'num_queries'", id='argument of a head'),
     pytest.param('train_dataloader.batchsize', "'batch_size'", id='loader, which names no class'),
     pytest.param('model.test_cfg.max_per_img', "'max_per_image'", id='plain dict'),
-    pytest.param('custom_hooks.7.interval', 'list of 2', id='list index'),
+    pytest.param('custom_hooks.7.interval', 'list of 3', id='list index'),
     pytest.param('randomness.sed', "'seed'", id='randomness'),
 ]
 

@@ -3,8 +3,8 @@
     temporary file in the same folder -> sync -> read back -> manifest `NAME.json` -> rename -> `last_checkpoint`
 
 The manifest holds the sha256 that tells a good file from a damaged one. It is there before the file, so that no file
-is ever without; of a file that is written again it holds both sums until the new one is in place. A file without a manifest, as
-MMEngine writes them, is good if every checksum inside the zip archive is.
+is ever without; of a file that is written again it holds both sums until the new one is in place. A file without a
+manifest, as MMEngine writes them, is good if every checksum inside the zip archive is.
 """
 
 import hashlib
