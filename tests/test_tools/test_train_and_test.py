@@ -26,7 +26,7 @@ def test_training_leaves_what_users_look_for(trained):
 
 
 def test_amp_trains_on_the_cpu_too_and_goes_on_from_a_run_without(trained, tiny_config, run_tool, tmp_path):
-    options = ['--cfg-options', 'train_cfg.max_iters=6', 'train_cfg.val_interval=6']
+    options = ['--resume-anyway', '--cfg-options', 'train_cfg.max_iters=6', 'train_cfg.val_interval=6']
     done = run_tool(
         'train.py', tiny_config, '--amp', '--resume', trained / 'iter_4.pth', '--work-dir', tmp_path, *options
     )
@@ -56,7 +56,10 @@ def test_testing_writes_metrics_pictures_and_predictions(trained, tiny_config, r
 def test_resume_goes_on_from_the_latest_checkpoint(trained, tiny_config, run_tool, tmp_path):
     cut = run_tool('train.py', tiny_config, '--work-dir', tmp_path, '--cfg-options', 'train_cfg.max_iters=2')
     assert cut.returncode == 0, cut.stderr
-    done = run_tool('train.py', tiny_config, '--work-dir', tmp_path, '--resume')
+    refused = run_tool('train.py', tiny_config, '--work-dir', tmp_path, '--resume')
+    assert refused.returncode == 2
+    assert 'train_cfg.max_iters: 2 -> 4' in refused.stderr and '--resume-anyway' in refused.stderr
+    done = run_tool('train.py', tiny_config, '--work-dir', tmp_path, '--resume', '--resume-anyway')
     assert done.returncode == 0, done.stderr
     log = done.stdout + done.stderr
     assert 'resumed epoch: 0, iter: 2' in log
@@ -154,7 +157,7 @@ BAD = [
     pytest.param('train.py', ['{config}', '--resume', '{nowhere}.pth'], 2, 'does not exist', id='resume from nowhere'),
     pytest.param('train.py', ['{config}', *UNREACHABLE], 3, 'load_from=None', id='weights that cannot be fetched'),
     pytest.param('train.py', ['{config}', '--cfg-options', 'model.backbone.type=ResNot'], 2, 'ResNot', id='no class'),
-    pytest.param('train.py', ['{config}', '--resume', '{checkpoint}', *QUERIES], 2, 'query', id='resume other model'),
+    pytest.param('train.py', ['{config}', '--resume', '{checkpoint}', *QUERIES], 2, 'num_queries', id='resume other model'),
     pytest.param('test.py', ['{config}', '{nowhere}.pth'], 2, 'does not exist', id='no checkpoint'),
     pytest.param('test.py', ['{config}', '{broken}'], 2, 'cannot be read', id='no checkpoint format'),
     pytest.param('test.py', ['{config}', '{checkpoint}', *QUERIES], 2, 'query', id='checkpoint of another shape'),

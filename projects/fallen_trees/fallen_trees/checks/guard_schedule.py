@@ -1,5 +1,6 @@
 """Whether a resumed run follows the learning-rate schedule that its config asks for."""
 
+from collections import Counter
 from collections.abc import Iterator
 
 from mmengine.optim import _ParamScheduler
@@ -37,4 +38,4 @@ def resumed_schedule(runner: Runner) -> Iterator[Remark]:
 
 def _place(scheduler: _ParamScheduler, key: str) -> int | list[int] | None:
     value = getattr(scheduler, key, None)
-    return sorted(value.elements()) if key == 'milestones' and value is not None else value
+    return sorted(Counter(value).elements()) if key == 'milestones' and value is not None else value
