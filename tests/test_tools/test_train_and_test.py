@@ -94,7 +94,7 @@ def test_a_signal_saves_and_resume_goes_on(tiny_config, tmp_path, signum):
     os.killpg(process.pid, signum)
     log = process.communicate(timeout=60)[0]
     assert process.returncode == 128 + signum, log
-    checkpoint = Path((tmp_path / 'last_checkpoint').read_text())
+    checkpoint = tmp_path / (tmp_path / 'last_checkpoint').read_text()
     stopped_at = int(checkpoint.stem.removeprefix('iter_'))
     assert f'after iteration {stopped_at}' in log
     torch.load(checkpoint, weights_only=False)
@@ -157,7 +157,9 @@ BAD = [
     pytest.param('train.py', ['{config}', '--resume', '{nowhere}.pth'], 2, 'does not exist', id='resume from nowhere'),
     pytest.param('train.py', ['{config}', *UNREACHABLE], 3, 'load_from=None', id='weights that cannot be fetched'),
     pytest.param('train.py', ['{config}', '--cfg-options', 'model.backbone.type=ResNot'], 2, 'ResNot', id='no class'),
-    pytest.param('train.py', ['{config}', '--resume', '{checkpoint}', *QUERIES], 2, 'num_queries', id='resume other model'),
+    pytest.param(
+        'train.py', ['{config}', '--resume', '{checkpoint}', *QUERIES], 2, 'num_queries', id='resume other model'
+    ),
     pytest.param('test.py', ['{config}', '{nowhere}.pth'], 2, 'does not exist', id='no checkpoint'),
     pytest.param('test.py', ['{config}', '{broken}'], 2, 'cannot be read', id='no checkpoint format'),
     pytest.param('test.py', ['{config}', '{checkpoint}', *QUERIES], 2, 'query', id='checkpoint of another shape'),
