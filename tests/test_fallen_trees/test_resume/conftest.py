@@ -67,6 +67,7 @@ def _child(act, log):
     """What the forked process does; it never returns."""
     code = 1
     try:
+        torch.set_num_threads(1)  # OpenMP's pool of threads does not survive a fork: a loop shared with it never ends
         gc.freeze()  # or every collection would walk through all that pytest holds
         yapf.yapflib.yapf_api.FormatCode = lambda text, **_: (text, False)  # a second for each save, of looks alone
         mmengine.runner.runner.collect_env = dict  # asks compilers for their versions
@@ -75,7 +76,8 @@ def _child(act, log):
         sink = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(sink, 1)
         os.dup2(sink, 2)
-        sys.stdout = sys.stderr = os.fdopen(sink, 'w', buffering=1)
+        os.close(sink)
+        sys.stdout, sys.stderr = (os.fdopen(fd, 'w', buffering=1, closefd=False) for fd in (1, 2))
         code = act() or 0
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else 1
@@ -92,7 +94,6 @@ def fork(tmp_path_factory):
     With `kill_after`, the child gets a SIGKILL after so many seconds, if it is still there.
     """
     folder = tmp_path_factory.mktemp('logs')
-    torch.set_num_threads(1)  # a pool of threads does not survive a fork
 
     def run(act, kill_after=None):
         log = folder / f'{time.monotonic_ns()}.log'

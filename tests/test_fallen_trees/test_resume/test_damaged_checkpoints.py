@@ -4,9 +4,7 @@ import json
 import os
 import pickle
 import shutil
-import sys
 import tempfile
-import traceback
 import zipfile
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -46,33 +44,18 @@ def load_tool(name):
 
 
 @pytest.fixture(scope='module')
-def run(tmp_path_factory):
+def run(fork):
     """Run a tool in a forked child: exit code and everything it wrote."""
     tools = {name: load_tool(name) for name in ('train', 'test')}
-    output = tmp_path_factory.mktemp('output') / 'output.txt'
 
     def run(name, *argv, before=None):
-        pid = os.fork()
-        if pid == 0:
-            code = 70
-            try:
-                fd = os.open(output, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
-                os.dup2(fd, 1)
-                os.dup2(fd, 2)
-                sys.stdout, sys.stderr = os.fdopen(1, 'w', closefd=False), os.fdopen(2, 'w', closefd=False)
-                if before is not None:
-                    before()
-                code = tools[name].main([str(item) for item in argv])
-            except SystemExit as end:
-                code = end.code
-            except BaseException:
-                traceback.print_exc()
-            finally:
-                sys.stdout.flush()
-                sys.stderr.flush()
-                os._exit(code)
-        _, status = os.waitpid(pid, 0)
-        return SimpleNamespace(code=os.waitstatus_to_exitcode(status), text=output.read_text(errors='replace'))
+        def act():
+            if before is not None:
+                before()
+            return tools[name].main([str(item) for item in argv])
+
+        code, text = fork(act)
+        return SimpleNamespace(code=code, text=text)
 
     return run
 

@@ -9,10 +9,8 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
-import traceback
 from importlib.util import module_from_spec, spec_from_file_location
 from multiprocessing import active_children
 from pathlib import Path
@@ -62,7 +60,7 @@ class FaultHook(Hook):
 
 
 @pytest.fixture(scope='module')
-def run(tmp_path_factory):
+def run(fork, tmp_path_factory):
     """Run the command in a forked child, `before` and `fault` in the child alone: exit code and what it wrote."""
     spec = spec_from_file_location('tool_train', ROOT / 'tools/train.py')
     tool = module_from_spec(spec)
@@ -73,31 +71,21 @@ def run(tmp_path_factory):
         # Through a pipe, so that limits on the size of files do not meet what is written here.
         with open(output, 'w') as file:
             writer = subprocess.Popen(['cat'], stdin=subprocess.PIPE, stdout=file)
-        pid = os.fork()
-        if pid == 0:
-            code = 70
-            try:
-                os.dup2(writer.stdin.fileno(), 1)
-                os.dup2(writer.stdin.fileno(), 2)
-                os.close(writer.stdin.fileno())
-                sys.stdout, sys.stderr = os.fdopen(1, 'w', closefd=False), os.fdopen(2, 'w', closefd=False)
-                if fault is not None:
-                    FaultHook.fault = staticmethod(fault)
-                if before is not None:
-                    before()
-                code = tool.main([str(item) for item in (config, '--work-dir', work_dir, *argv)])
-            except SystemExit as end:
-                code = end.code
-            except BaseException:
-                traceback.print_exc()
-            finally:
-                sys.stdout.flush()
-                sys.stderr.flush()
-                os._exit(code)
-        _, status = os.waitpid(pid, 0)
+
+        def act():
+            for stream in (1, 2):
+                os.dup2(writer.stdin.fileno(), stream)
+            os.close(writer.stdin.fileno())
+            if fault is not None:
+                FaultHook.fault = staticmethod(fault)
+            if before is not None:
+                before()
+            return tool.main([str(item) for item in (config, '--work-dir', work_dir, *argv)])
+
+        code, _ = fork(act)
         writer.stdin.close()
         writer.wait(timeout=20)  # until the last worker has gone, too
-        return SimpleNamespace(code=os.waitstatus_to_exitcode(status), text=output.read_text(errors='replace'))
+        return SimpleNamespace(code=code, text=output.read_text(errors='replace'))
 
     return run
 
