@@ -29,13 +29,23 @@ def tiny_config(tiles, tmp_path_factory):
 
 @pytest.fixture(scope='session')
 def run_tool(tmp_path_factory):
-    """Run a command of the project from a folder that is not the repository, without PYTHONPATH."""
+    """Run a command of the project from a folder that is not the repository, without PYTHONPATH.
+
+    Python tools run in a warm process (see `warm_process`), unless variables of the environment are given.
+    """
     elsewhere = tmp_path_factory.mktemp('elsewhere')
     environment = {key: value for key, value in os.environ.items() if key != 'PYTHONPATH'}
     environment['PATH'] = f'{Path(sys.executable).parent}:{environment["PATH"]}'
     environment['PYTHON'] = sys.executable
 
+    sys.path.append(str(Path(__file__).parent))  # the server imports what it forks for by name
+    import warm_process
+
+    server = warm_process.server()
+
     def run(tool, *args, **variables):
+        if tool.endswith('.py') and not variables:
+            return warm_process.run(server, ROOT / 'tools' / tool, [*map(str, args)], elsewhere, timeout_s=280)
         interpreter = 'bash' if tool.endswith('.sh') else sys.executable
         command = [interpreter, str(ROOT / 'tools' / tool), *map(str, args)]
         return subprocess.run(

@@ -2,6 +2,7 @@
 
 data_root                       -> where each loader reads, and the file its evaluator scores against
 classes of the training file    -> metainfo, class counts of heads, class weights
+tiles of the training file      -> metainfo, and so every checkpoint: size, GSD, bands
 image_size                      -> resize and crop of every pipeline
 train_cfg.max_iters             -> LR milestones and ends
 queries                         -> detections kept per image
@@ -15,6 +16,7 @@ from mmengine.config import Config, ConfigDict
 
 from fallen_trees.classes import classes_in, read_coco, require_classes, require_images, require_instances
 from fallen_trees.errors import ConfigError
+from fallen_trees.tile_facts import tile_facts
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 NO_OBJECT_WEIGHT = 0.1
@@ -69,6 +71,8 @@ def _derive_data(cfg: Config, splits: tuple[str, ...], classes: tuple[str, ...] 
         if split == 'train':
             require_instances(tuple(classes), coco, ann_file)
     _set_classes(cfg, tuple(classes), metainfo.get('palette'))
+    if 'train' in files:
+        _set_tiles(cfg, tile_facts(files['train'][1], files['train'][0]))
     return notes
 
 
@@ -97,6 +101,12 @@ def _set_classes(cfg: Config, classes: tuple[str, ...], palette: list | None) ->
         if 'class_weight' in node and node.class_weight is None:
             node.class_weight = [1.0] * len(classes) + [NO_OBJECT_WEIGHT]
     _derive_limit(cfg, len(classes))
+
+
+def _set_tiles(cfg: Config, facts: dict | None) -> None:
+    """Have checkpoints say how the tiles they were trained on were cut; mapping a scene goes by it."""
+    for dataset in _datasets(cfg.get('train_dataloader')) if facts else ():
+        dataset.metainfo.setdefault('tiles', facts)
 
 
 def _derive_limit(cfg: Config, num_classes: int) -> None:

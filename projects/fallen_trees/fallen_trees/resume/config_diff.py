@@ -16,6 +16,8 @@ BREAKING = (
 HARMLESS = ('model.test_cfg', 'model.data_preprocessor.non_blocking')
 # Of the config, what says nothing about a run.
 SILENT = ('work_dir', 'resume', 'load_from', 'launcher', 'filename')
+# How tiles were cut: read from the training annotations, which are compared themselves.
+FROM_DATA = '.metainfo.tiles'
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ def flatten(node: object, prefix: str = '') -> dict[str, str]:
 def fingerprint(cfg: Config, facts: Mapping[str, object]) -> dict[str, str]:
     """What is compared: the settings of a derived config, and facts that are in no config (world size, data)."""
     flat = flatten(cfg.to_dict()) | flatten(dict(facts))
-    return {key: value for key, value in flat.items() if not key.startswith(SILENT)}
+    return {key: value for key, value in flat.items() if not key.startswith(SILENT) and FROM_DATA not in key}
 
 
 def changes(before: Mapping[str, str], now: Mapping[str, str]) -> list[Change]:

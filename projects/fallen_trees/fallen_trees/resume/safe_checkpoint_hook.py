@@ -57,6 +57,8 @@ class SafeCheckpointHook(CheckpointHook):
         super().before_train(runner)
         self._saved_at = time.monotonic()
         if is_main_process():
+            # Here alone: a folder that vanishes later is a drive that went away, and must not be made anew under it.
+            self.folder.mkdir(parents=True, exist_ok=True)
             self._tidy(runner)
         if runner._resume and runner._load_from is not None:
             self.last_saved, self.last_ckpt = runner.iter, str(self.folder / Path(runner._load_from).name)
@@ -149,19 +151,25 @@ class SafeCheckpointHook(CheckpointHook):
         """Write one file and remove what it makes superfluous; True when it is there."""
         path = self.folder / name
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
             commit(path, partial(self._write, runner, meta, whole), facts=dict(meta, settings=self.settings))
-            if whole:
-                point_to(path)
-                if self.max_keep_ckpts > 0:
-                    prune(self.folder, self.max_keep_ckpts)
         except (OSError, EnvironmentFailure) as error:
             message = f'the checkpoint {path} could not be saved ({error})'
             if must_succeed:
                 raise EnvironmentFailure(f'{message}; free space or repair the folder, then use --resume.') from error
             runner.logger.error(f'{message[0].upper()}{message[1:]}. The run goes on; older checkpoints are untouched.')
             return False
+        if whole:
+            self._point_and_prune(runner, path)
         return True
+
+    def _point_and_prune(self, runner: Runner, path: Path) -> None:
+        """What comes after a checkpoint; it is saved whether or not this succeeds."""
+        try:
+            point_to(path)
+            if self.max_keep_ckpts > 0:
+                prune(self.folder, self.max_keep_ckpts)
+        except OSError as error:
+            runner.logger.warning(f'{path.name} is saved, but tidying {self.folder} up failed: {error}.')
 
     def _write(self, runner: Runner, meta: dict, whole: bool, path: Path) -> None:
         runner.save_checkpoint(
