@@ -1,7 +1,7 @@
 """Runs scripts of tools/ in processes forked from a server that has imported the libraries and done nothing else.
 
-What a tool sees is a fresh process: its own arguments, streams, folder and singletons. What is saved are the seconds that
-importing torch, MMEngine and MMDetection takes, each time.
+What a tool sees is a fresh process: its own arguments, streams, folder and singletons. What is saved are the seconds
+that importing torch, MMEngine and MMDetection takes, each time.
 """
 
 import multiprocessing
@@ -35,7 +35,9 @@ def server() -> multiprocessing.context.ForkServerContext:
     return context
 
 
-def run(context: multiprocessing.context.ForkServerContext, tool: Path, args: list[str], folder: Path, timeout_s: float):
+def run(
+    context: multiprocessing.context.ForkServerContext, tool: Path, args: list[str], folder: Path, timeout_s: float
+) -> subprocess.CompletedProcess[str]:
     """Run one tool to its end; returns what `subprocess.run` would."""
     with tempfile.TemporaryDirectory() as streams:
         output, errors = Path(streams, 'output'), Path(streams, 'errors')

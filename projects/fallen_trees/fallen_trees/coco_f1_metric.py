@@ -74,7 +74,8 @@ class CocoF1Metric(CocoMetric):
         predictions = [prediction for _, prediction in results]
         if self.format_only:
             return metrics
-        for metric in [name for name in self.metrics if name in ('bbox', 'segm')]:  # without any detection CocoMetric reports nothing
+        for metric in [name for name in self.metrics if name in ('bbox', 'segm')]:
+            # Without any detection CocoMetric reports nothing.
             for item in self.metric_items or AP_ITEMS:
                 metrics.setdefault(f'{metric}_{item}', 0.0)
         metrics |= self._figures_of_all(predictions)
