@@ -20,6 +20,12 @@ def make(toy, folder, hooks=(), resume=False, workers=0):
     )  # fmt: skip
 
 
+def end_workers(runner):
+    """Where the garbage collector has to do it, it waits for each of them in vain."""
+    if runner.train_dataloader.num_workers:
+        runner.train_dataloader._iterator._shutdown_workers()
+
+
 @pytest.fixture(scope='module')
 def unbroken(toy, tmp_path_factory):
     runner = make(toy, tmp_path_factory.mktemp('epochs') / 'run')
@@ -40,6 +46,7 @@ def test_an_epoch_is_entered_where_it_was_left(toy, unbroken, work_dir, step, wo
     with pytest.raises(RunInterrupted):
         cut.train()
     cut.call_hook('after_run')
+    end_workers(cut)
     assert torch.load(newest_good(work_dir)[0], weights_only=True)['meta']['iter'] == step
     epochs, validated = [], []
     watch = toy.Tell(
@@ -47,6 +54,7 @@ def test_an_epoch_is_entered_where_it_was_left(toy, unbroken, work_dir, step, wo
     )
     resumed = make(toy, work_dir, [watch], resume=True, workers=workers)
     resumed.train()
+    end_workers(resumed)
     assert cut.model.seen + resumed.model.seen == unbroken.model.seen
     assert epochs == [number // PER_EPOCH for number in range(step, 3 * PER_EPOCH)]
     assert set(validated) == ({2, 3} if step <= 22 else {3})

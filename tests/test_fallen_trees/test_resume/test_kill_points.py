@@ -210,7 +210,7 @@ def test_a_kill_inside_a_save(fork, toy, work_dir, weights_of_an_unbroken_run, s
 def test_random_kills_until_done(fork, toy, work_dir, weights_of_an_unbroken_run, seed):
     chance, kills, done = random.Random(seed), 0, False
     slow = toy.Tell(
-        train=lambda runner: __import__('time').sleep(0.02), val=lambda runner: __import__('time').sleep(0.02)
+        train=lambda runner: __import__('time').sleep(0.06), val=lambda runner: __import__('time').sleep(0.06)
     )
     while not done:
         run = lambda: toy.make_runner(work_dir, [slow], resume=True).train() and 0  # noqa: E731
