@@ -63,7 +63,10 @@ class Job:
             time.sleep(0.05)
 
     def end(self, seconds=200):
-        return self.process.wait(seconds)
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            pytest.fail(f'still there: {self.processes()}\n{self.text[-3000:]}')
 
     def processes(self):
         found = []

@@ -2,10 +2,12 @@
 
 import os
 import signal
+import subprocess
 
 import pytest
 import torch
 from mmengine.hooks import CheckpointHook
+from torch.utils.data import DataLoader
 
 from fallen_trees.resume.checkpoint_file import newest_good
 from fallen_trees.resume.interrupt_hook import InterruptHook, RunInterrupted
@@ -16,7 +18,7 @@ SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1]
 @pytest.fixture(autouse=True)
 def signals_given_back():
     """A run that a signal ends gives the signals back when its tool calls `after_run`; here nobody does."""
-    before = {number: signal.getsignal(number) for number in SIGNALS}
+    before = {number: signal.getsignal(number) for number in InterruptHook.signals}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -171,3 +173,25 @@ def test_data_loader_workers_are_out_of_the_reach_of_signals(fork):
         print(alive)
 
     assert fork(run) == (0, 'True\n')
+
+
+def test_torchs_own_workers_hear_their_parent_alone(fork):
+    def run():
+        InterruptHook()
+        loader = DataLoader(range(4), num_workers=1, prefetch_factor=1)
+        items = iter(loader)
+        print(next(items).item())
+        worker = items._workers[0]
+        for number in SIGNALS:
+            subprocess.run(['kill', f'-{int(number)}', str(worker.pid)], check=True)
+        print([item.item() for item in items], worker.is_alive())
+        items = iter(DataLoader(range(4), num_workers=1))
+        worker = items._workers[0]
+        worker.terminate()
+        worker.join(20)
+        print(worker.exitcode)
+
+    code, log = fork(run)
+    assert code == 0, log
+    lines = log.splitlines()
+    assert lines[0] == '0' and lines[1].startswith('[1, 2, 3]') and lines[2] == '0', log

@@ -37,8 +37,8 @@ class InterruptHook(Hook):
 
     The handler only sets a flag: a save in the middle of a step would hold half a state. Steps that only accumulate
     gradients are passed over, because gradients are not saved. All ranks stop at the same step, also when only one of
-    them was signalled. A second signal ends the process at once; under a launcher one that comes within two seconds is
-    taken for an echo of the first.
+    them was signalled. A second signal ends the process at once; under a launcher one more is taken for an echo of the
+    first, and so are all that come within two seconds.
 
     In a validation the run stops after the batch at hand and nothing is saved: averaged weights may be in the model's
     place, and the checkpoint from before the validation is there already. The resumed run validates first.
@@ -54,7 +54,7 @@ class InterruptHook(Hook):
 
     def __init__(self) -> None:
         self.signum: int | None = None
-        self._saved = False
+        self._saved = self._echoed = False
         self._process, self._signalled_at = os.getpid(), -float('inf')
         self._previous: dict[int, object] = {}
         if threading.current_thread() is threading.main_thread():
@@ -65,7 +65,12 @@ class InterruptHook(Hook):
 
     def _remember(self, signum: int, frame: FrameType | None) -> None:
         now, before = time.monotonic(), self._signalled_at
-        if self._saved or (is_distributed() and now - before < ECHO_S):
+        if before >= 0 and is_distributed():
+            # A launcher on a busy machine takes its time: the first one more is its echo, however late.
+            echo, self._echoed = now - before < ECHO_S or not self._echoed, True
+            if echo:
+                return
+        if self._saved:
             return
         if before >= 0:
             os._exit(128 + signum)
@@ -78,12 +83,15 @@ class InterruptHook(Hook):
         A terminal's Ctrl-C and torchrun's SIGTERM go to the process group, SLURM's to every process of the job. A
         worker ends when its parent tells it to, or with its parent.
         """
-        if not self._previous:
-            return
+        if not any(signal.getsignal(number) == self._remember for number in self._previous):
+            return  # given back, or taken by the next run in this process
         parent, self._process = self._process, os.getpid()
         os.setpgrp()
         for number in self.signals:
             signal.signal(number, signal.SIG_IGN)
+        # The loop of torch's workers takes SIGTERM back for itself, and dies of everybody's but its parent's.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_end_by_parents_signal, args=(parent,), daemon=True).start()
         end_with_parent(signal.SIGKILL, parent)
 
     def before_train(self, runner: Runner) -> None:
@@ -146,3 +154,9 @@ class InterruptHook(Hook):
             hook._save_checkpoint(runner)
         elif hook is None:
             runner.logger.warning('There is no CheckpointHook in this run: nothing is saved.')
+
+
+def _end_by_parents_signal(parent: int) -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
+        pass
+    os._exit(0)

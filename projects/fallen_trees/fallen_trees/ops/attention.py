@@ -1,0 +1,93 @@
+"""Deformable attention on `ms_deform_attn`, as a module and inside of Mask2Former's pixel decoder."""
+
+import torch
+from mmcv.ops import MultiScaleDeformableAttention
+from mmdet.models import MSDeformAttnPixelDecoder
+from mmdet.registry import MODELS
+from torch import Tensor
+
+from fallen_trees.ops.deform_attn import ms_deform_attn
+
+
+@MODELS.register_module()
+class FusedMultiScaleDeformableAttention(MultiScaleDeformableAttention):
+    """mmcv's MultiScaleDeformableAttention, its sampling fused into one operator on the CPU.
+
+    Weights, their names and how they start are mmcv's. On CUDA it does not wait for the device, as mmcv's module does
+    to check the number of keys.
+    """
+
+    def forward(
+        self,
+        query: Tensor,
+        key: Tensor | None = None,
+        value: Tensor | None = None,
+        identity: Tensor | None = None,
+        query_pos: Tensor | None = None,
+        key_padding_mask: Tensor | None = None,
+        reference_points: Tensor | None = None,
+        spatial_shapes: Tensor | None = None,
+        level_start_index: Tensor | None = None,
+        **kwargs,
+    ) -> Tensor:
+        """Attend to a few points around each query's reference point.
+
+        Args:
+            query: (batch, queries, embed_dims) with `batch_first`, else (queries, batch, embed_dims); so are all below.
+            key: Not used.
+            value: What is attended to, one for each pixel of all levels; `query` by default.
+            identity: What is added to the result, as large as `query`; `query` by default.
+            query_pos: Added to `query`.
+            key_padding_mask: (batch, keys), true where a value counts as 0.
+            reference_points: (batch, queries, levels, 2), x and y from 0 to 1; or 4, with width and height of a box.
+            spatial_shapes: (levels, 2) int64, height and width.
+            level_start_index: (levels,) int64, keys before each level.
+            **kwargs: Not used.
+
+        Returns:
+            As large as `query`.
+        """
+        value = query if value is None else value
+        identity = query if identity is None else identity
+        query = query if query_pos is None else query + query_pos
+        if not self.batch_first:
+            query, value = query.transpose(0, 1), value.transpose(0, 1)
+        value = self.value_proj(value)
+        if key_padding_mask is not None:
+            value = value.masked_fill(key_padding_mask[..., None], 0.0)
+        value = value.unflatten(-1, (self.num_heads, -1))
+        locations = self._locations(query, reference_points, spatial_shapes)
+        weights = self.attention_weights(query).unflatten(-1, (self.num_heads, -1)).softmax(-1)
+        weights = weights.unflatten(-1, (self.num_levels, self.num_points))
+        output = self.output_proj(ms_deform_attn(value, spatial_shapes, level_start_index, locations, weights))
+        return self.dropout(output if self.batch_first else output.transpose(0, 1)) + identity
+
+    def _locations(self, query: Tensor, reference_points: Tensor, spatial_shapes: Tensor) -> Tensor:
+        """Sampling points (batch, queries, heads, levels, points, 2), x and y from 0 to 1 inside of a level."""
+        around = reference_points[:, :, None, :, None]
+        offsets = self.sampling_offsets(query).unflatten(-1, (self.num_heads, self.num_levels, self.num_points, 2))
+        if reference_points.shape[-1] == 2:
+            return around + offsets / spatial_shapes.flip(-1)[:, None]
+        if reference_points.shape[-1] == 4:
+            return around[..., :2] + offsets / self.num_points * around[..., 2:] * 0.5
+        raise ValueError(f'reference_points must have 2 or 4 numbers each; got {tuple(reference_points.shape)}')
+
+
+@MODELS.register_module()
+class FusedMSDeformAttnPixelDecoder(MSDeformAttnPixelDecoder):
+    """MMDetection's MSDeformAttnPixelDecoder with FusedMultiScaleDeformableAttention in its encoder.
+
+    MMDetection's encoder layers take no other attention by config. Names of weights and random numbers drawn are
+    MMDetection's: the same seed gives the same weights.
+
+    Args:
+        **kwargs: Of MSDeformAttnPixelDecoder.
+    """
+
+    def __init__(self, **kwargs) -> None:
+        super().__init__(**kwargs)
+        with torch.random.fork_rng(devices=[]):
+            for layer in self.encoder.layers:
+                attention = FusedMultiScaleDeformableAttention(**layer.self_attn_cfg)
+                attention.load_state_dict(layer.self_attn.state_dict())
+                layer.self_attn = attention
