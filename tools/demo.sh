@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # usage: bash tools/demo.sh [--quick]
-# Sets the environment up, then: drawn scenes -> tiles -> training -> COCO metrics -> pictures, in work_dirs/demo.
+# Sets the environment up, then: drawn scenes -> tiles -> training -> COCO metrics -> pictures -> map, in work_dirs/demo.
 # --quick goes the whole way in a few minutes, with a model too young to find much.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -12,6 +12,8 @@ case ${1:-} in
   *) sed -n '2s/^# //p' "$0" >&2; exit 2 ;;
 esac
 
+test=$(printf 'synth_%02d' $((scenes - 1)))
+
 python=$(bash "$root/tools/setup_env.sh")
 say() { printf '\n[%4d s] %s\n' "$SECONDS" "$*"; }
 rm -rf "$out"
@@ -22,7 +24,7 @@ say "drawing $scenes scenes"
 say 'cutting tiles'
 # A 128 px tile shows most trunks in part, and what is not labelled would be learnt as ground: keep parts from 10 % on.
 "$python" -m data_prep tile "$out/scenes" --out "$out/data" --tile-size 128 --overlap 0.25 --min-visible 0.1 \
-  --empty-share 0.1 --val "$(printf 'synth_%02d' $((scenes - 2)))" --test "$(printf 'synth_%02d' $((scenes - 1)))" || (($? == 1))
+  --empty-share 0.1 --val "$(printf 'synth_%02d' $((scenes - 2)))" --test "$test" || (($? == 1))
 say 'training'
 # Two processes on two cores do 1.3 times as much as two threads of one.
 PYTHON=$python bash "$root/tools/dist_train.sh" "$config" 2 --work-dir "$out" \
@@ -31,5 +33,7 @@ say 'testing on a scene never seen'
 best=$(ls "$out"/best_coco_segm_mAP_iter_*.pth)
 "$python" "$root/tools/test.py" "$config" "$best" --work-dir "$out" --show-dir "$out/vis" \
   --cfg-options data_root="$out/data" "${options[@]}"
-say "done: $out/metrics.json, pictures in $out/vis"
+say 'mapping that scene'
+"$python" "$root/tools/predict.py" "$config" "$best" "$out/scenes/$test.tif" --out "$out/map.gpkg"
+say "done: $out/map.gpkg for QGIS, $out/metrics.json, pictures in $out/vis"
 "$python" -c "import json, sys; print('segm AP50', json.load(open(sys.argv[1]))['coco/segm_mAP_50'])" "$out/metrics.json"

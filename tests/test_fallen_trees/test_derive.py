@@ -115,3 +115,21 @@ def test_a_schedule_that_follows_from_iterations_wants_iterations(demo_config):
     demo_config.train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=2)
     with pytest.raises(ConfigError, match='LinearLR and MultiStepLR follows from train_cfg.max_iters'):
         derive(demo_config, ('train',))
+
+
+def test_checkpoints_will_know_how_tiles_were_cut(demo_config, tiles):
+    derive(demo_config, SPLITS)
+    facts = demo_config.train_dataloader.dataset.metainfo.tiles
+    assert facts.to_dict() == dict(
+        size_px=[128, 128], gsd_m=0.05, scale=1, bands=[1, 2, 3], overlap=0.25, stretch='auto'
+    )
+    assert 'tiles' not in demo_config.metainfo and 'tiles' not in demo_config.val_dataloader.dataset.metainfo
+
+
+def test_facts_of_tiles_do_not_count_as_a_changed_run(demo_config):
+    from fallen_trees.resume.config_diff import fingerprint
+
+    derive(demo_config, SPLITS)
+    after = fingerprint(demo_config, {})
+    del demo_config.train_dataloader.dataset.metainfo['tiles']
+    assert fingerprint(demo_config, {}) == after

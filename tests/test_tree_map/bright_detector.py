@@ -1,4 +1,4 @@
-"""A detector whose answer is known: every bright spot is an object. So that a map can be held against what was drawn."""
+"""A detector whose answer is known, every bright spot an object, so that a map can be held against what was drawn."""
 
 import os
 import time

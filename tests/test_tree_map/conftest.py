@@ -1,4 +1,3 @@
-import os
 import runpy
 import sys
 from pathlib import Path
@@ -78,38 +77,15 @@ def predict():
     return run
 
 
-class Started:
-    """The command in a process of its own, forked from one that has imported the libraries."""
-
-    def __init__(self, server, args, folder, environment):
-        import warm_process
-
-        self.streams = folder / 'output', folder / 'errors'
-        inputs = (str(ROOT / 'tools/predict.py'), [*map(str, args)], str(folder), *map(str, self.streams))
-        self.process = server.Process(target=in_environment, args=(environment, warm_process.main, inputs))
-        self.process.start()
-        self.pid = self.process.pid
-
-    def wait(self, timeout_s=120):
-        """Exit code, output and errors."""
-        self.process.join(timeout_s)
-        assert self.process.exitcode is not None, 'the command hangs'
-        return (self.process.exitcode, *(stream.read_text() for stream in self.streams))
-
-
-def in_environment(environment, function, args):
-    os.environ.update(environment)
-    function(*args)
-
-
 @pytest.fixture(scope='session')
 def start(tmp_path_factory):
-    """Start the command beside this process; returns a Started."""
+    """Start the command beside this process; returns what `own_process` says."""
+    import own_process
     import warm_process
 
     server = warm_process.server()
 
     def begin(*args, **environment):
-        return Started(server, args, tmp_path_factory.mktemp('run'), environment)
+        return own_process.Started(server, args, tmp_path_factory.mktemp('run'), environment)
 
     return begin

@@ -57,7 +57,9 @@ def test_cells_add_up_to_the_whole(middles, side):
 
 def test_mean_direction_goes_over_north_and_axes_are_doubled():
     found = cells(trees_at([(5, 5)] * 2, [350, 10]), 100).iloc[0]
-    assert found['mean_direction_deg'] == pytest.approx(0, abs=1e-9) or found['mean_direction_deg'] == pytest.approx(360)
+    assert found['mean_direction_deg'] == pytest.approx(0, abs=1e-9) or found['mean_direction_deg'] == pytest.approx(
+        360
+    )
     assert found['direction_strength'] == pytest.approx(np.cos(np.radians(10)))
     found = cells(trees_at([(5, 5)] * 2, [30, 210]), 100).iloc[0]
     assert found['direction_strength'] == pytest.approx(0, abs=1e-9) and np.isnan(found['mean_direction_deg'])

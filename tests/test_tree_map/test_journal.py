@@ -79,9 +79,9 @@ def test_another_run_begins_anew_and_says_why(tmp_path):
 
 
 def test_two_runs_of_one_map_are_refused(tmp_path):
-    with parts_folder(tmp_path / 'map.gpkg'):
-        with pytest.raises(DataError, match='another run makes'), parts_folder(tmp_path / 'map.gpkg'):
-            pass
+    out = tmp_path / 'map.gpkg'
+    with parts_folder(out), pytest.raises(DataError, match='another run makes'), parts_folder(out):
+        pass
     with parts_folder(tmp_path / 'map.gpkg'):
         pass
 

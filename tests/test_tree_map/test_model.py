@@ -8,7 +8,7 @@ from pycocotools import mask as pycoco
 
 from data_prep.errors import DataError
 from tree_map.model import SCORE_THR, load_model
-from tree_map.network import _instances
+from tree_map.network import _as_loaded, _instances
 
 ROOT_CONFIG = 'configs/m2f_trees_demo.py'
 
@@ -67,6 +67,12 @@ def test_crops_are_the_masks_that_the_head_gives_in_full(mask2former):
         assert all(np.array_equal(a, b) for a, b in zip(one.masks, other.masks, strict=True))
         count += len(one)
     assert count > 5
+
+
+@pytest.mark.parametrize(('bands', 'order'), [(3, [2, 1, 0]), (4, [0, 1, 2, 3])])
+def test_bands_come_in_the_order_that_training_read(bands, order):
+    picture = np.arange(2 * 2 * bands, dtype=np.uint8).reshape(2, 2, bands)
+    assert np.array_equal(_as_loaded(picture), picture[..., order])
 
 
 class Sample:

@@ -70,8 +70,9 @@ def test_trees_that_cross_stay_two_and_one_view_is_not_enough():
 
 
 def test_classes_are_not_merged():
-    seen = [instances([bar(5, 5, 20, 4)] * 2, [0.9, 0.8], [0, 1])] * 2
-    assert merged(seen, (40, 40), 0.1).labels.tolist() == [0, 1]
+    seen = [instances([bar(5, 5, 20, 4)], labels=[0]), instances([bar(5, 5, 20, 4)], labels=[1])]
+    found = merged(seen, (40, 40), 0.1)
+    assert found.labels.tolist() == [0, 1] and found.scores == pytest.approx([0.45, 0.45])
 
 
 def test_two_masks_of_one_view_stay_two():

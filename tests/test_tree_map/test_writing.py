@@ -220,7 +220,10 @@ def test_text_that_no_file_can_hold_is_refused(tmp_path, suffix, name):
 def test_an_older_map_is_replaced_whole(tmp_path):
     for suffix in SUFFIXES:
         write_map(drawn_map(30), tmp_path / f'm{suffix}')
-        write_map(drawn_map(2), tmp_path / f'm{suffix}')
+        before = (tmp_path / f'm{suffix}').read_bytes()
+        with open(tmp_path / f'm{suffix}', 'rb') as reader:  # who has the older one open keeps it
+            write_map(drawn_map(2), tmp_path / f'm{suffix}')
+            assert reader.read() == before != (tmp_path / f'm{suffix}').read_bytes()
     assert len(gpd.read_file(tmp_path / 'm.gpkg', layer='trees')) == 2
     assert len(json.loads((tmp_path / 'm.json').read_text())['annotations']) == 2
     assert sorted(path.name for path in tmp_path.iterdir()) == [f'm{suffix}' for suffix in SUFFIXES]

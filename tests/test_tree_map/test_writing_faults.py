@@ -77,8 +77,8 @@ def test_a_full_disk_under_photos(tmp_path, small_files):
 
 READ_ONLY = """
 import os, sys
-os.setuid(65534)
 from tree_map.writing import check_output
+os.setuid(65534)
 try:
     check_output(sys.argv[1])
 except OSError as error:
@@ -119,13 +119,16 @@ def count(path):
 
 
 def kill(path, times, seed):
-    dice, sizes = random.Random(seed), []
+    dice, sizes, began = random.Random(seed), [], time.monotonic()
+    write_map(drawn_map(400), path)
+    seconds = time.monotonic() - began
     for _ in range(times):
         write_map(drawn_map(3), path)
-        with subprocess.Popen([sys.executable, '-c', WRITE, path, os.path.dirname(__file__)], text=True,
-                              stdout=subprocess.PIPE, env={**os.environ, 'TMPDIR': str(path.parent)}) as process:  # fmt: skip
+        command = [sys.executable, '-c', WRITE, path, os.path.dirname(__file__)]
+        env = {**os.environ, 'TMPDIR': str(path.parent)}
+        with subprocess.Popen(command, text=True, stdout=subprocess.PIPE, env=env) as process:
             assert process.stdout.readline() == 'ready\n'
-            time.sleep(dice.uniform(0, 0.8))
+            time.sleep(dice.uniform(0, 3 * seconds))
             process.kill()
         sizes.append(count(path))
     return sizes

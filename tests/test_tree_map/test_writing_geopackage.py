@@ -9,7 +9,9 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
+import geopandas as gpd
 import numpy as np
+import pyogrio
 import pytest
 import rasterio
 
@@ -78,6 +80,22 @@ def test_how_it_was_made_is_a_table(base):
     assert list(found) == [*made.provenance, 'unread_windows']
     assert json.loads(found['classes']) == ODD and found['stretch_lo_hi'] is None and found['score_thr'] == '0.25'
     assert json.loads(found['unread_windows']) == made.unread
+
+
+def test_how_it_was_made_is_metadata_of_the_trees(path):
+    found, made = pyogrio.read_info(path, layer='trees')['layer_metadata'], drawn_map(1)
+    assert found['checkpoint_sha256'] == 'ab' * 32 and json.loads(found['classes']) == ODD
+    assert set(found) - {'DESCRIPTION', 'unread_windows'} == {k for k, v in made.provenance.items() if v is not None}
+
+
+def test_readers_leave_no_file_beside_it(tmp_path):
+    write_map(drawn_map(2), tmp_path / 'm.gpkg')
+    pyogrio.set_gdal_config_options({'GDAL_PAM_ENABLED': 'YES'})  # as it is by itself
+    try:
+        gpd.read_file(tmp_path / 'm.gpkg', layer='trees')
+    finally:
+        pyogrio.set_gdal_config_options({'GDAL_PAM_ENABLED': None})
+    assert [path.name for path in tmp_path.iterdir()] == ['m.gpkg']
 
 
 def test_styles_are_defaults(base):

@@ -186,6 +186,7 @@ def test_torchs_own_workers_hear_their_parent_alone(fork):
             subprocess.run(['kill', f'-{int(number)}', str(worker.pid)], check=True)
         print([item.item() for item in items], worker.is_alive())
         items = iter(DataLoader(range(4), num_workers=1))
+        next(items)  # the worker is there
         worker = items._workers[0]
         worker.terminate()
         worker.join(20)

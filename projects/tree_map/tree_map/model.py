@@ -1,0 +1,148 @@
+"""From a config and a checkpoint to a network that is ready. The one file of the room that knows room 2.
+
+The two are read as `tools/test.py` reads them, and refused for the same reasons.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from mmdet.registry import MODELS
+from mmengine.config import Config
+from mmengine.model.utils import revert_sync_batchnorm
+from mmengine.registry import init_default_scope
+
+from data_prep.errors import DataError
+from data_prep.imagery.rasters import sha256
+from fallen_trees.amp import amp_dtype
+from fallen_trees.checkpoint_reader import trusting
+from fallen_trees.coco_f1_metric import KEY
+from fallen_trees.config_keys import check_keys, merge_options
+from fallen_trees.derive import derive
+from fallen_trees.errors import ConfigError, EnvironmentFailure
+from fallen_trees.launch import read_config
+from fallen_trees.start_weights import read_checkpoint, require_fit
+from tree_map.network import Model
+
+SCORE_THR = 0.3  # where neither the user nor the checkpoint says one; MMDetection draws from there
+CROPPING_HEAD = 'BlockwiseFusionHead'
+
+
+def load_model(
+    config: str | Path,
+    checkpoint: str | Path,
+    *,
+    device: str | None = None,
+    amp: bool = False,
+    score_thr: float | None = None,
+    cfg_options: Mapping[str, object] | None = None,
+    trust_checkpoint: bool = False,
+) -> Model:
+    """Load a config and a checkpoint that fits it.
+
+    Args:
+        config: File.
+        checkpoint: File.
+        device: Such as 'cuda:0'; None takes a GPU where there is one.
+        amp: Run in half precision.
+        score_thr: None takes what validation chose.
+        cfg_options: Settings of the config to override, by dotted key.
+        trust_checkpoint: Read a checkpoint that holds more than weights.
+
+    Raises:
+        DataError: If one of the two cannot be used, or they do not belong together.
+        OSError: If the device fails.
+    """
+    with _as_data_errors(), trusting(trust_checkpoint):
+        cfg = read_config(str(config))
+        init_default_scope(cfg.get('default_scope', 'mmdet'))
+        merge_options(cfg, cfg_options)
+        check_keys(cfg)
+        content = read_checkpoint(checkpoint)
+        classes = _classes(cfg, content, checkpoint)
+        derive(cfg, (), classes)
+        threshold, notes = _threshold(content, score_thr)
+        network = _build(cfg, content, checkpoint, threshold, device)
+        tiles = (content['meta'].get('dataset_meta') or {}).get('tiles')
+        return Model(
+            network=network,
+            cfg=cfg,
+            classes=classes,
+            palette=[tuple(colour) for colour in cfg.metainfo.palette],
+            score_thr=threshold,
+            bands=len((cfg.model.get('data_preprocessor') or {}).get('mean') or (0, 0, 0)),
+            tiles=dict(tiles) if tiles else None,
+            sha256=sha256(Path(checkpoint).expanduser()),
+            amp=amp_dtype(next(network.parameters()).device) if amp else None,
+            notes=notes,
+        )
+
+
+@contextmanager
+def _as_data_errors() -> Iterator[None]:
+    """Give the errors of room 2 this room's types."""
+    try:
+        yield
+    except EnvironmentFailure as error:
+        raise OSError(str(error)) from error
+    except (ConfigError, FileNotFoundError) as error:
+        raise DataError(str(error)) from error
+
+
+def _classes(cfg: Config, content: dict, checkpoint: str | Path) -> tuple[str, ...]:
+    """Names of the classes, which config and checkpoint must agree on where both say them."""
+    meta = content['meta']
+    trained = (meta.get('dataset_meta') or {}).get('classes') or meta.get('CLASSES')
+    stated = (cfg.get('metainfo') or {}).get('classes')
+    stated = stated or (cfg.get('test_dataloader', {}).get('dataset', {}).get('metainfo') or {}).get('classes')
+    if trained and stated and tuple(trained) != tuple(stated):
+        raise DataError(
+            f'the checkpoint {checkpoint} was trained for the classes {list(trained)}, the config states '
+            f'{list(stated)}; pass the config that it was trained with'
+        )
+    count = _class_count(cfg.model)
+    names = tuple(trained or stated or (f'class_{number}' for number in range(1, (count or 1) + 1)))
+    if count is not None and count != len(names):
+        raise DataError(
+            f'the checkpoint {checkpoint} was trained for {len(names)} classes ({", ".join(names[:5])}), the model of '
+            f'the config has {count}; pass the config that it was trained with'
+        )
+    return names
+
+
+def _class_count(node: object) -> int | None:
+    """The number of classes that a model's config states, of the first head that states one."""
+    if isinstance(node, Mapping):
+        own = [node.get(key) for key in ('num_things_classes', 'num_classes') if isinstance(node.get(key), int)]
+        return own[0] if own else next(filter(None, map(_class_count, node.values())), None)
+    if isinstance(node, list | tuple):
+        return next(filter(None, map(_class_count, node)), None)
+    return None
+
+
+def _threshold(content: dict, asked: float | None) -> tuple[float, list[str]]:
+    if asked is not None:
+        return asked, []
+    hub = content.get('message_hub')
+    chosen = ((hub or {}).get('runtime_info') or {}).get(KEY) if isinstance(hub, Mapping) else None
+    if chosen is None:
+        return SCORE_THR, [f'Score threshold {SCORE_THR}: the checkpoint names none; --score-thr sets another.']
+    return float(chosen), [f'Score threshold {chosen:.3f}, chosen on the validation scenes.']
+
+
+def _build(cfg: Config, content: dict, checkpoint: str | Path, threshold: float, device: str | None) -> torch.nn.Module:
+    if (cfg.model.get('panoptic_fusion_head') or {}).get('type') == CROPPING_HEAD:
+        cfg.model.test_cfg.update(mask_format='crop', score_thr=threshold)
+    try:
+        network = revert_sync_batchnorm(MODELS.build(cfg.model))
+    except (TypeError, KeyError) as error:
+        raise ConfigError(f'{cfg.filename}: {" ".join(str(error).split())}') from error
+    require_fit(network, content, checkpoint)
+    network.load_state_dict(content['state_dict'])
+    try:
+        return network.to(device or ('cuda' if torch.cuda.is_available() else 'cpu')).eval()
+    except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
+        raise DataError(f'--device {device} cannot be used: {str(error).splitlines()[0]}') from error
