@@ -9,7 +9,7 @@ import pytest
 import shapely
 
 from data_prep.errors import DataError
-from tree_map.journal import Found, Journal, begin, drop, finished, parts_folder, read_pieces
+from tree_map.predicting.journal import Found, Journal, begin, drop, finished, parts_folder, read_pieces
 
 WINDOWS = np.array([[x, 0, 64, 64] for x in range(0, 480, 48)])
 

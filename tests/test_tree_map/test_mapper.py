@@ -6,7 +6,7 @@ import shapely
 from rasterio.transform import from_origin
 
 from tree_map.mapper import Options, TreeMapper
-from tree_map.scene import Wishes
+from tree_map.predicting.scene import Wishes
 
 GSD_M, ORIGIN_XY = 0.1, (500_000.0, 5_500_000.0)  # of write_raster
 BARS = ((10, 10, 30, 8), (50, 30, 30, 8), (20, 100, 150, 10), (100, 20, 8, 60), (150, 140, 42, 8))

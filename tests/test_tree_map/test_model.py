@@ -7,8 +7,8 @@ from mmengine.structures import InstanceData
 from pycocotools import mask as pycoco
 
 from data_prep.errors import DataError
-from tree_map.model import SCORE_THR, load_model
-from tree_map.network import _as_loaded, _instances
+from tree_map.predicting.model import SCORE_THR, load_model
+from tree_map.predicting.network import _as_loaded, _instances
 
 ROOT_CONFIG = 'configs/m2f_trees_demo.py'
 

@@ -87,13 +87,16 @@ def test_photos_come_out_drawn_with_labels(predict, detector, barred, tmp_path, 
         for n, d in (('a.png', 'PNG'), ('b.jpg', 'JPEG'))
     ]
     assert predict(*detector, tmp_path / 'photos', '--out', tmp_path / 'drawn', '--format', labels) == 0
-    names = {'coco': ['a.png', 'b.jpg', 'instances.json'], 'labelme': ['a.json', 'a.png', 'b.jpg', 'b.json']}[labels]
-    assert files_in(tmp_path / 'drawn') == names
-    with rasterio.open(photos[0]) as plain, rasterio.open(tmp_path / 'drawn/a.png') as drawn:
-        changed = (plain.read() != drawn.read()).any(axis=0)
+    files = {'coco': ['instances.json'], 'labelme': ['a.json', 'b.json']}[labels]
+    assert files_in(tmp_path / 'drawn') == sorted(['a_trees.jpg', 'b_trees.jpg', *files])
+    with rasterio.open(photos[0]) as plain, rasterio.open(tmp_path / 'drawn/a_trees.jpg') as drawn:
+        changed = (np.abs(plain.read().astype(int) - drawn.read()) > 40).any(axis=0)
     assert changed[105, 60] and not changed[150, 20]
-    content = json.loads((tmp_path / 'drawn' / names[0 if labels == 'labelme' else -1]).read_text())
+    content = json.loads((tmp_path / 'drawn' / files[0]).read_text())
     assert len(content['shapes'] if labels == 'labelme' else content['annotations']) == BARS * (1 + (labels == 'coco'))
+    assert predict(*detector, tmp_path / 'photos', '--out', tmp_path / 'drawn', '--format', labels) == 2
+    assert predict(*detector, tmp_path / 'photos', '--out', tmp_path / 'photos', '--format', labels) == 2
+    assert files_in(tmp_path / 'photos') == ['a.png', 'b.jpg']
 
 
 def test_an_older_map_is_kept_unless_it_may_go(predict, detector, scene, out, capsys):

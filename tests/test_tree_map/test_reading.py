@@ -7,9 +7,9 @@ from rasterio.windows import Window as Area
 from data_prep.errors import DataError
 from data_prep.imagery.pixels import read_tile
 from data_prep.imagery.rasters import open_raster
-from tree_map.reading import read_ahead, read_block
-from tree_map.scene import Wishes, read_scene
-from tree_map.windows import plan_windows
+from tree_map.predicting.reading import read_ahead, read_block
+from tree_map.predicting.scene import Wishes, read_scene
+from tree_map.predicting.windows import plan_windows
 
 TILES = dict(size_px=[64, 64], gsd_m=0.1, scale=1.0, bands=[1, 2, 3], overlap=0.25, stretch='auto')
 

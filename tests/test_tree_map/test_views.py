@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tree_map.network import Instances
-from tree_map.views import VIEWS, merged, seen_from, turned_back
+from tree_map.predicting.network import Instances
+from tree_map.predicting.views import VIEWS, merged, seen_from, turned_back
 
 
 def cropped(mask):

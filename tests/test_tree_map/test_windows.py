@@ -10,8 +10,8 @@ from rasterio.transform import from_origin
 from data_prep.errors import DataError
 from data_prep.grid import Grid, Window
 from data_prep.imagery.rasters import open_raster, read_window
-from tree_map import windows
-from tree_map.windows import plan_windows, written_blocks
+from tree_map.predicting import windows
+from tree_map.predicting.windows import plan_windows, written_blocks
 
 
 @given(

@@ -123,7 +123,7 @@ def covered(table: pd.DataFrame, truth: pd.DataFrame) -> dict[str, np.ndarray]:
     for name in (*QUANTITIES, 'visible_fraction'):
         stem, dash, unit = name.rpartition('_') if name != 'visible_fraction' else ('visible', '', '')
         low, high = (table[f'{stem}_{bound}{dash}{unit}'] for bound in ('lo', 'hi'))
-        held[stem] = (low <= truth[name]) & (truth[name] <= high)
+        held[name if stem == 'visible' else stem] = (low <= truth[name]) & (truth[name] <= high)
     return {name: np.asarray(part) for name, part in held.items()}
 
 

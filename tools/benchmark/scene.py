@@ -121,7 +121,7 @@ def mmdet_sahi(args: argparse.Namespace, scene: Path) -> tuple[list, list, dict[
     from mmengine.structures import InstanceData
     from sahi.slicing import slice_image
 
-    from tree_map.model import load_model
+    from tree_map.predicting.model import load_model
 
     options = {'model.panoptic_head.type': 'Mask2FormerHead', 'model.panoptic_fusion_head.type': 'MaskFormerFusionHead'}
     model = load_model(args.config, args.checkpoint, device=args.device, cfg_options=options)

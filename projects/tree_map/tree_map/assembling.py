@@ -18,9 +18,9 @@ from tree_map.measuring import measure
 from tree_map.outlines import smooth
 from tree_map.pieces import Trees
 from tree_map.placing import Placing, placing_of
-from tree_map.scene import Scene
+from tree_map.predicting.scene import Scene
+from tree_map.predicting.windows import Plan
 from tree_map.scene_map import SceneMap
-from tree_map.windows import Plan
 
 SMOOTH_PX = 0.5  # how far an outline may be moved to make it smoother
 

@@ -18,12 +18,12 @@ from data_prep.errors import DataError, ExitCode, MissingPackage, Terminated, on
 from data_prep.imagery.rasters import SUFFIXES, raster_info
 from data_prep.scenes import unique_names
 from tree_map.assembling import together
-from tree_map.group import Group, join_group, own_device
-from tree_map.journal import drop, parts_folder
 from tree_map.mapper import Options, TreeMapper
-from tree_map.memory import MB, peak_bytes
 from tree_map.photos import check_folder, write_photos
-from tree_map.scene import Wishes
+from tree_map.predicting.group import Group, join_group, own_device
+from tree_map.predicting.journal import drop, parts_folder
+from tree_map.predicting.memory import MB, peak_bytes
+from tree_map.predicting.scene import Wishes
 from tree_map.scene_map import SceneMap
 from tree_map.writing import WRITERS, check_output, write_map
 from tree_map.writing.coco import write_coco
@@ -51,12 +51,12 @@ class Target:
         return self.out.suffix.lower() in WRITERS
 
     def files(self) -> list[Path]:
-        """All files to be, but drawn pictures."""
-        return [self.out] if self.is_file else [] if self.photos else [self.file_of(name) for name in self.scenes]
+        """All files to be, but labels of photos."""
+        return [self.out] if self.is_file else [self.file_of(name) for name in self.scenes]
 
     def file_of(self, name: str) -> Path:
-        """The map of one scene in a folder."""
-        return self.out / f'{name}.gpkg'
+        """The map of one scene in a folder, or the picture of a photo."""
+        return self.out / (f'{name}_trees.jpg' if self.photos else f'{name}.gpkg')
 
 
 def find_target(scenes: Sequence[str], out: str) -> Target:

@@ -19,16 +19,16 @@ from tqdm import tqdm
 from data_prep.errors import DataError
 from data_prep.imagery.rasters import open_raster
 from tree_map.assembling import Looked, assemble
-from tree_map.group import Group
 from tree_map.joining import join
-from tree_map.journal import Journal, begin, finished, read_pieces
-from tree_map.memory import fitted
-from tree_map.model import load_model
-from tree_map.network import Model
-from tree_map.predicting import Pace, predict, share_of
-from tree_map.scene import Scene, Wishes, read_scene
+from tree_map.predicting.group import Group
+from tree_map.predicting.journal import Journal, begin, finished, read_pieces
+from tree_map.predicting.look import Pace, predict, share_of
+from tree_map.predicting.memory import fitted
+from tree_map.predicting.model import load_model
+from tree_map.predicting.network import Model
+from tree_map.predicting.scene import Scene, Wishes, read_scene
+from tree_map.predicting.windows import Plan, plan_windows, written_blocks
 from tree_map.scene_map import SceneMap
-from tree_map.windows import Plan, plan_windows, written_blocks
 
 OVERLAP = 0.25  # of windows, where neither user nor training says one
 BATCH = {'cpu': 2, 'cuda': 8}

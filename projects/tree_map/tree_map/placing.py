@@ -11,7 +11,7 @@ from affine import Affine
 from numpy.typing import NDArray
 from pyproj import CRS
 
-from tree_map.scene import Scene
+from tree_map.predicting.scene import Scene
 
 Geometries = NDArray[np.object_]
 FLIPPED = Affine(1, 0, 0, 0, -1, 0)  # pixels of a scene that lies nowhere: north is up

@@ -1,21 +1,25 @@
 """Pieces that windows saw, joined to whole trees.
 
 order -> axes -> seams (masks agree where two windows looked) -> components (who is one tree) -> stitching (its outline)
-                 continuation (ends that face each other where windows share nothing)
+specks           continuation (ends that face each other where windows share nothing)          bridging (gaps in a tree)
 
 Different classes never join, boxes only say whom to compare, and no piece is dropped for touching a border.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from tree_map.joining.alignment import steps_to_agree
 from tree_map.joining.axes import main_axes
+from tree_map.joining.bridging import bridged
 from tree_map.joining.grouping import partition
 from tree_map.joining.order import in_order, renumbered, without
 from tree_map.joining.seams import agreement, cut_sides
 from tree_map.joining.settings import JoinSettings
+from tree_map.joining.specks import without_specks
 from tree_map.joining.stitching import outlines_of_trees
 from tree_map.pieces import Pieces, Trees
 
@@ -35,7 +39,7 @@ def join(pieces: Pieces, settings: JoinSettings = JoinSettings()) -> Trees:  # n
     Returns:
         Whole trees. Every piece is in exactly one: `parts` adds up to ``len(pieces)``.
     """
-    pieces = in_order(pieces)
+    pieces = in_order(replace(pieces, polygons=without_specks(pieces.polygons)))
     axes = main_axes(pieces.polygons)
     cut = cut_sides(pieces, axes, settings.cut_px)
     found = agreement(pieces, axes, settings)
@@ -46,4 +50,7 @@ def join(pieces: Pieces, settings: JoinSettings = JoinSettings()) -> Trees:  # n
     steps = steps_to_agree(axes, found, trees)
     polygons, scores, seams = outlines_of_trees(without(pieces, kept), axes[kept], trees[kept], cut[kept], steps[kept])
     order = renumbered(labels, polygons)
-    return Trees(polygons[order], scores[order], labels[order], parts[order], seams[order])
+    found = Trees(polygons[order], scores[order], labels[order], parts[order], seams[order])
+    whole = bridged(found, settings)
+    order = renumbered(whole.labels, whole.polygons)
+    return Trees(*(values[order] for values in vars(whole).values()))

@@ -9,6 +9,8 @@ import shapely
 from numpy.typing import NDArray
 
 ELONGATED = 2.5  # length by width from which an axis says where a piece points
+MOST_BEND = np.deg2rad(30)  # of one trunk, from one end to the other
+MOST_CHORD = np.deg2rad(15)  # between a trunk's stretch and the line on to another one, besides half the bend
 STRAIGHT = 0.8  # mean width by width from which a piece has no bend
 Floats = NDArray[np.floating]
 
@@ -163,3 +165,18 @@ def one_after_another(a: Axes, b: Axes) -> NDArray[np.bool_]:
     apart_enough = distance >= 0.9 * (reach_a + reach_b)
     straight = [np.abs((axis.along * towards).sum(1)) >= np.cos(np.deg2rad(15)) for axis in (a, b)]
     return apart_enough & (straight[0] | ~a.elongated) & (straight[1] | ~b.elongated) & (a.elongated | b.elongated)
+
+
+def no_one_trunk(a: Axes, b: Axes) -> NDArray[np.bool_]:
+    """Whether pairs of long pieces cannot be stretches of one bent trunk, (n,).
+
+    They turn too far, or lie beside one another: of an arc, the chord between two stretches makes half the angle of
+    the bend with each.
+    """
+    bend = turn(a, b)
+    apart = b.centre - a.centre
+    distance = np.hypot(*apart.T)
+    chord = apart / np.maximum(distance, 1e-9)[:, None]
+    off = [np.arccos(np.clip(np.abs((axis.along * chord).sum(1)), 0, 1)) for axis in (a, b)]
+    beside = (distance > (a.length + b.length) / 4) & (np.minimum(*off) > MOST_CHORD + bend / 2)
+    return (bend > MOST_BEND) | beside

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from tree_map.joining.axes import Axes, one_after_another
+from tree_map.joining.axes import Axes, no_one_trunk, one_after_another
 from tree_map.joining.components import connected, group, pairs_within
 from tree_map.joining.continuation import continuations
 from tree_map.joining.seams import Agreement
@@ -50,12 +50,17 @@ def better_answers(pieces: Pieces, axes: Axes, found: Agreement) -> Rows:
 def two_trees(
     pieces: Pieces, axes: Axes, rooms: Rows, kept: NDArray[np.bool_], settings: JoinSettings
 ) -> tuple[Rows, Rows]:
-    """Pairs of pieces that one window showed as two trees although links, by way of others, connect them.
+    """Pairs of pieces that are two trees although links, by way of others, connect them.
 
-    Two parts of a trunk that another one crosses follow one another along one line, and say nothing.
+    Either one window showed them as two. Two parts of a trunk that another one crosses follow one another along one
+    line, and say nothing. Or they point apart: some piece between them covers two trees that cross or meet.
     """
     big = np.flatnonzero(kept & (axes.area >= settings.min_extent_px))
     first, second = pairs_within(rooms[big] * len(pieces.windows_xywh) + pieces.windows[big])
     first, second = big[first], big[second]
     apart = ~one_after_another(axes[first], axes[second])
-    return first[apart], second[apart]
+    long = np.flatnonzero(kept & axes.elongated)
+    one, other = pairs_within(rooms[long])
+    one, other = long[one], long[other]
+    bent = no_one_trunk(axes[one], axes[other])
+    return np.append(first[apart], one[bent]), np.append(second[apart], other[bent])

@@ -21,6 +21,8 @@ class JoinSettings:
         max_gap_px: Longest gap between two ends cut by their windows that continue one another (1 m at 5 cm).
         max_turn_deg: Largest angle between such ends.
         min_width_ratio: Smallest ratio of their widths.
+        max_bridge_px: Longest gap between two ends on one line, whatever lies in it: crowns hide 5 m of a trunk. 0: none.
+        max_bridge_turn_deg: Largest angle between such ends.
         cut_px: A piece this near to its window's border may go on beyond it: masks are least sure there.
     """
 
@@ -34,4 +36,6 @@ class JoinSettings:
     max_gap_px: float = 20.0
     max_turn_deg: float = 5.0
     min_width_ratio: float = 0.6
+    max_bridge_px: float = 100.0
+    max_bridge_turn_deg: float = 8.0
     cut_px: float = 4.0

@@ -27,6 +27,11 @@ WEIGHTS = {
     'area': ((0.27, 8.0, 0.45), (0.15, 12.0, 1.3)),
     'visible': ((2.7, 0.0, 1.5, 0.0, 15.0, 0.0), (0.0, 0.47, 0.0, 0.0, 0.0, 0.0)),
 }  # fmt: skip
+# Of what a line could not follow, below and above: not fitted, as drawn trunks give none. It may be more of this tree.
+LEFT = {
+    'length': (0.5, 1.0), 'diameter_base': (0.5, 0.5), 'diameter_mid': (0.5, 0.5), 'diameter_top': (0.5, 0.5),
+    'volume': (0.7, 1.0), 'azimuth': (1.0, 1.0), 'area': (0.0, 0.0), 'visible': (1.0, 1.0),
+}  # fmt: skip
 
 
 def features(stems: list[Stem], perimeter: Floats, gsd_m: float, mask_error_px: float) -> dict[str, Floats]:
@@ -50,6 +55,13 @@ def features(stems: list[Stem], perimeter: Floats, gsd_m: float, mask_error_px: 
     # Of counting pixels whose centre lies inside: 0.0724 b g^3 is the variance (Gundersen & Jensen 1987).
     found['area'] = [np.sqrt(0.0724 * perimeter * gsd_m**3), mask * np.sqrt(perimeter * gsd_m), mask * perimeter / 2]
     found['visible'] = [scatter[:, 1] / middle, mask / middle, pixel / middle, hidden, 0.01 * one, broad * 0.01]
+    left = get('left')
+    more = left / np.maximum(1 - left, 0.05)
+    aside = dict(length=np.maximum(left * area / middle, left * length), volume=more, azimuth=np.pi / 2 * left,
+                 area=0 * left, visible=left)  # fmt: skip
+    aside |= {f'diameter_{name}': left * diameters[:, k] for k, name in enumerate(('base', 'mid', 'top'))}
+    for name, part in found.items():
+        part.append(aside[name])
     units = dict(volume=get('volume'), azimuth=np.full(len(stems), np.degrees(1)))
     return {name: np.stack(part, 1) * units.get(name, one)[:, None] for name, part in found.items()}
 
@@ -63,9 +75,10 @@ def with_intervals(
     widen = norm.ppf((1 + level) / 2) / norm.ppf((1 + NOMINAL) / 2)
     sources = features(whole, perimeter[known], gsd_m, mask_error_px)
     half = {
-        name: [widen * np.sqrt((part**2) @ (np.array(w[: part.shape[1]]) ** 2)) for w in WEIGHTS[name]]
+        name: [widen * np.sqrt((part**2) @ (np.array([*w, last]) ** 2))
+               for w, last in zip(WEIGHTS[name], LEFT[name], strict=True)]
         for name, part in sources.items()
-    }
+    }  # fmt: skip
     values = _values(whole)
     columns = {}
     for name, (below, above) in half.items():

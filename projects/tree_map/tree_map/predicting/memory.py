@@ -9,11 +9,11 @@ import numpy as np
 
 from data_prep.errors import DataError
 from data_prep.imagery.rasters import MAX_PIXELS
-from tree_map.network import Model
-from tree_map.predicting import Pace, look
-from tree_map.reading import GDAL_CACHE_MB
-from tree_map.scene import Scene
-from tree_map.windows import Plan
+from tree_map.predicting.look import Pace, look
+from tree_map.predicting.network import Model
+from tree_map.predicting.reading import GDAL_CACHE_MB
+from tree_map.predicting.scene import Scene
+from tree_map.predicting.windows import Plan
 
 MB = 1 << 20
 RESERVE = 0.1  # of the limit, for pieces, the table at the end and what nobody counted

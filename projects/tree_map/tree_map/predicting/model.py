@@ -25,7 +25,7 @@ from fallen_trees.derive import derive
 from fallen_trees.errors import ConfigError, EnvironmentFailure
 from fallen_trees.launch import read_config
 from fallen_trees.start_weights import read_checkpoint, require_fit
-from tree_map.network import Model
+from tree_map.predicting.network import Model
 
 SCORE_THR = 0.3  # where neither the user nor the checkpoint says one; MMDetection draws from there
 CROPPING_HEAD = 'BlockwiseFusionHead'

@@ -14,13 +14,13 @@ import numpy as np
 from mmcv.transforms import Compose
 from numpy.typing import NDArray
 
-from tree_map.journal import Found, Journal
-from tree_map.network import Instances, Model
 from tree_map.outlines import outline
-from tree_map.reading import Block, read_ahead
-from tree_map.scene import Scene
-from tree_map.views import VIEWS, merged, seen_from, turned_back
-from tree_map.windows import Plan
+from tree_map.predicting.journal import Found, Journal
+from tree_map.predicting.network import Instances, Model
+from tree_map.predicting.reading import Block, read_ahead
+from tree_map.predicting.scene import Scene
+from tree_map.predicting.views import VIEWS, merged, seen_from, turned_back
+from tree_map.predicting.windows import Plan
 
 
 @dataclass(frozen=True)

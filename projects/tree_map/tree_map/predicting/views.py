@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as pycoco
 
-from tree_map.network import Instances
+from tree_map.predicting.network import Instances
 
 View = tuple[int, bool]  # quarter turns counter-clockwise, then flipped left to right or not
 VIEWS: tuple[View, ...] = tuple((turns, flip) for flip in (False, True) for turns in range(4))

@@ -21,8 +21,8 @@ from data_prep.errors import DataError, one_line
 from data_prep.grid import Window
 from data_prep.imagery.pixels import place
 from data_prep.imagery.rasters import open_raster, read_window
-from tree_map.scene import Scene
-from tree_map.windows import Plan
+from tree_map.predicting.scene import Scene
+from tree_map.predicting.windows import Plan
 
 GDAL_CACHE_MB = 32  # decoded blocks that GDAL keeps; a block is read once here, so more would be of no use
 
