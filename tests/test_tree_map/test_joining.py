@@ -56,6 +56,7 @@ def assert_same_trees(found, expected, least_iou=0.98):
 
 
 ROW = np.array([[0, 0, 400, 400], [300, 0, 400, 400], [600, 0, 400, 400]])
+NO_BRIDGE = JoinSettings(max_bridge_px=0)
 APART = np.array([[0, 0, 400, 400], [400, 0, 400, 400]])  # no overlap
 
 
@@ -192,10 +193,10 @@ def test_ends_that_face_each_other_join_without_overlap(start, end):
 def test_ends_join_over_a_gap_of_a_metre_and_no_more():
     for gap, trees in ((15, 1), (30, 2)):
         windows = np.array([[0, 0, 400, 400], [400 + gap, 0, 400, 400]])
-        assert len(join(pieces_of(seen([trunk((100, 100), (700, 160))], windows), windows))) == trees
+        assert len(join(pieces_of(seen([trunk((100, 100), (700, 160))], windows), windows), NO_BRIDGE)) == trees
     windows = np.array([[0, 0, 400, 400], [430, 0, 400, 400]])
     pieces = pieces_of(seen([trunk((100, 100), (700, 160))], windows), windows)
-    assert len(join(pieces, JoinSettings(max_gap_px=40))) == 1
+    assert len(join(pieces, JoinSettings(max_gap_px=40, max_bridge_px=0))) == 1
 
 
 @pytest.mark.parametrize(
@@ -209,14 +210,14 @@ def test_ends_join_over_a_gap_of_a_metre_and_no_more():
 )
 def test_ends_that_do_not_continue_one_another_stay_two(other):
     one = trunk((100, 130), (400, 130))
-    found = join(pieces_of([(one, 0), (other.intersection(shapely.box(400, 0, 800, 400)), 1)], APART))
+    found = join(pieces_of([(one, 0), (other.intersection(shapely.box(400, 0, 800, 400)), 1)], APART), NO_BRIDGE)
     assert len(found) == 2
 
 
 def test_ends_are_left_alone_where_a_third_window_saw_both_sides():
     windows = np.array([[0, 0, 400, 400], [200, 0, 400, 400], [400, 0, 400, 400]])
     left, right = trunk((100, 200), (397, 200)), trunk((403, 200), (700, 200))
-    found = join(pieces_of(seen([left, right], windows), windows))
+    found = join(pieces_of(seen([left, right], windows), windows), NO_BRIDGE)
     assert_same_trees(found, [left, right])
 
 
@@ -277,6 +278,102 @@ def test_slivers_and_specks_pass_through():
     found = join(pieces_of([(sliver, 0), (sliver, 1), (speck, 0), (speck, 1), (repeated, 0), (repeated, 1)], ROW))
     assert found.parts.sum() == 6 and np.isfinite(found.scores).all()
     assert not shapely.is_empty(found.polygons).any() and shapely.is_valid(found.polygons).all()
+
+
+def union(*polygons):
+    return shapely.union_all(polygons)
+
+
+@pytest.mark.parametrize(
+    'one, two',
+    [
+        pytest.param(trunk((5, 160), (315, 163)), trunk((160, 5), (158, 315)), id='X'),
+        pytest.param(trunk((5, 160), (315, 163)), trunk((110, 5), (205, 315)), id='slanted X'),
+        pytest.param(trunk((5, 160), (165, 160)), trunk((160, 160), (158, 315)), id='L'),
+        pytest.param(trunk((160, 120), (20, 300)), trunk((155, 120), (310, 280)), id='V'),
+        pytest.param(trunk((5, 130), (190, 130)), trunk((130, 195), (315, 195)), id='side by side'),
+    ],
+)
+def test_a_piece_that_covers_two_trees_does_not_unite_them(one, two):
+    windows = grid(320, 128, 96)
+    hub = union(one, two, shapely.box(155, 118, 163, 195)).intersection(shapely.box(96, 96, 224, 224))
+    pairs = [piece for piece in seen([one, two], windows) if piece[1] != 4] + [(hub, 4)]
+    found = join(pieces_of(pairs, windows))
+    assert hub.geom_type == 'Polygon' and len(found) == 2 and found.parts.sum() == len(pairs)
+    around = shapely.difference(found.polygons, shapely.box(96, 96, 224, 224))
+    of_one, of_two = (shapely.area(shapely.intersection(around, tree)) for tree in (one, two))
+    assert sorted(of_one > 300) == sorted(of_two > 300) == [False, True]  # each has its own tree's far ends, whole
+    assert (np.minimum(of_one, of_two) < 1).all()
+
+
+@pytest.mark.parametrize('bend_deg', [0, 15, 28])
+def test_a_bent_trunk_stays_one(bend_deg):
+    angles = np.linspace(0, np.deg2rad(bend_deg), 60)
+    line = np.cumsum(np.stack([np.cos(angles), np.sin(angles)], 1) * 15, 0) + [30, 100]
+    tree = shapely.LineString(line).buffer(5, cap_style='flat')
+    windows = grid(1000, 200, 150)
+    assert_same_trees(join(pieces_of(seen([tree], windows), windows), NO_BRIDGE), [tree])
+
+
+@pytest.mark.parametrize(
+    'speck',
+    [
+        pytest.param(shapely.box(200, 250, 210, 260), id='beside its middle'),
+        pytest.param(shapely.box(340, 150, 350, 160), id='off its line'),
+        pytest.param(trunk((200, 107), (220, 107), 3), id='along its flank'),
+        pytest.param(trunk((60, 250), (200, 250), 9), id='most of another tree'),
+    ],
+)
+def test_what_a_mask_shows_beside_its_trunk_is_dropped(speck):
+    tree = trunk((50, 100), (300, 100))
+    found = join(pieces_of([(union(tree, speck), 0)], ROW))
+    assert_same_trees(found, [tree], 0.999)
+    assert found.polygons[0].geom_type == 'Polygon'
+
+
+def test_parts_in_line_are_kept():
+    whole = trunk((50, 100), (350, 160))
+    for lo, hi in ((180, 195), (60, 75), (310, 330)):
+        two = whole.difference(shapely.box(lo, 0, hi, 400))
+        assert two.geom_type == 'MultiPolygon'
+        assert_same_trees(join(pieces_of([(two, 0)], ROW)), [two], 0.999)
+    plate, stem = shapely.box(100, 180, 140, 220), trunk((150, 200), (260, 200), 8)
+    assert_same_trees(join(pieces_of([(union(plate, stem), 0)], ROW)), [union(plate, stem)], 0.999)
+
+
+@pytest.mark.parametrize('gap', [-8, 6, 40, 95])
+@pytest.mark.parametrize('width', [10, 7])
+def test_a_trunk_goes_on_behind_a_crown(gap, width):
+    left, right = trunk((20, 100), (170, 100)), trunk((170 + gap, 102), (390, 104), width)
+    found = join(pieces_of([(left, 0), (right, 0)], ROW, scores=[0.8, 0.6]))
+    assert_same_trees(found, [union(left, right)], 0.999)
+    assert found.parts.tolist() == [2] and found.seam_joined[0]
+    assert found.scores[0] == pytest.approx(np.average([0.8, 0.6], weights=[left.area, right.area]), abs=0.01)
+    assert len(join(pieces_of([(left, 0), (right, 0)], ROW), NO_BRIDGE)) == 2
+
+
+@pytest.mark.parametrize(
+    'other',
+    [
+        pytest.param(trunk((275, 100), (390, 100)), id='too far'),
+        pytest.param(trunk((200, 112), (390, 112)), id='beside its line'),
+        pytest.param(trunk((200, 100), (380, 160)), id='in another direction'),
+        pytest.param(trunk((200, 100), (390, 100), 26), id='more than twice as thick'),
+        pytest.param(trunk((250, 100), (275, 100)), id='a stump far off'),
+        pytest.param(shapely.box(185, 94, 203, 106), id='points nowhere'),
+    ],
+)
+def test_ends_on_no_line_are_not_bridged(other):
+    assert len(join(pieces_of([(trunk((20, 100), (170, 100)), 0), (other, 0)], ROW))) == 2
+
+
+def test_a_bridge_joins_no_classes_and_takes_the_better_partner():
+    left, right = trunk((20, 100), (170, 100)), trunk((200, 100), (390, 100))
+    assert len(join(pieces_of([(left, 0), (right, 0)], ROW, labels=[0, 1]))) == 2
+    near, far = trunk((200, 97), (390, 97)), trunk((215, 102), (390, 102), 9)
+    found = join(pieces_of([(left, 0), (near, 0), (far, 0)], ROW))
+    assert sorted(found.parts.tolist()) == [1, 2]
+    assert found.polygons[found.parts == 1][0].equals(near)
 
 
 @st.composite

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import geopandas as gpd
@@ -13,7 +13,6 @@ import shapely
 from numpy.typing import NDArray
 
 from tree_map.cells import cells
-from tree_map.joining import JoinSettings
 from tree_map.measuring import measure
 from tree_map.outlines import smooth
 from tree_map.pieces import Trees
@@ -130,7 +129,6 @@ def provenance(scene: Scene, plan: Plan) -> dict[str, object]:
         'gsd_m': scene.gsd_m,
         'window_px': plan.windows_xywh[0, 2:].tolist(),
         'windows': len(plan.windows_xywh),
-        'joining': str(asdict(JoinSettings())),
     }
 
 

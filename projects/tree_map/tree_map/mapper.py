@@ -9,7 +9,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import geopandas as gpd
@@ -19,7 +19,7 @@ from tqdm import tqdm
 from data_prep.errors import DataError
 from data_prep.imagery.rasters import open_raster
 from tree_map.assembling import Looked, assemble
-from tree_map.joining import join
+from tree_map.joining import JoinSettings, join
 from tree_map.predicting.group import Group
 from tree_map.predicting.journal import Journal, begin, finished, read_pieces
 from tree_map.predicting.look import Pace, predict, share_of
@@ -137,9 +137,10 @@ class TreeMapper:
             pieces, unreadable = read_pieces(folder, plan.windows_xywh)
         if unreadable and not len(pieces.windows_xywh):
             raise DataError(f'{path}: not one of its windows can be read: {next(iter(unreadable.values()))}')
-        trees = join(pieces)
+        settings = JoinSettings.at(scene.gsd_m)
+        trees = join(pieces, settings)
         looked = Looked(pieces.windows_xywh, unreadable)
-        return assemble(scene, plan, trees, looked, self.model.classes, self.made(), self.options.cell_size_m)
+        return assemble(scene, plan, trees, looked, self.model.classes, self.made(settings), self.options.cell_size_m)
 
     def plan(self, scene: Scene) -> Plan:
         """Lay windows over a scene as those of training were laid."""
@@ -195,13 +196,14 @@ class TreeMapper:
             '--tta': self.options.tta,
         }
 
-    def made(self) -> dict[str, object]:
+    def made(self, settings: JoinSettings) -> dict[str, object]:
         """What a map says of the network and how it was used."""
         return {
             **self.origin,
             'checkpoint_sha256': self.model.sha256,
             'classes': list(self.model.classes),
             'score_thr': self.model.score_thr,
+            'joining': str(asdict(settings)),
             'tta': int(self.options.tta),
             'amp': str(self.model.amp or 'off'),
         }

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import shapely
 from numpy.typing import NDArray
+from scipy.spatial import KDTree
 
 from tree_map.joining.axes import Axes, main_axes
 from tree_map.joining.components import connected
@@ -17,7 +18,7 @@ from tree_map.pieces import Trees
 ROUGH_TURN = np.cos(np.deg2rad(30))  # of whole trees, which may bend, before their ends are looked at
 BY_LENGTH = 3.0  # the longest gap by the length of the shorter tree: a stump does not reach across a clearing
 ENDS_OVERLAP = 1.5  # of their thickness that two ends may run past one another
-SLOPE = 0.08  # sideways by length of the gap: what ragged ends are known to point at
+SLOPE = 0.06  # sideways by length of the gap: what ragged ends are known to point at
 MIN_WIDTH_RATIO = 0.5  # a trunk tapers, and is drawn thinner where it is half covered
 Rows = NDArray[np.intp]
 Floats = NDArray[np.floating]
@@ -69,13 +70,16 @@ def bridges(trees: Trees, settings: JoinSettings) -> tuple[Rows, Rows]:
 
 def may_face(axes: Axes, outward: Floats, rows: Rows, labels: Rows, settings: JoinSettings) -> tuple[Rows, Rows]:
     """Pairs of ends of different trees of one class, near one another and pointing roughly at each other."""
-    points = shapely.points(axes.centre + outward * axes.length[:, None] / 2)
+    points = axes.centre + outward * axes.length[:, None] / 2
     reach = settings.max_bridge_px * 1.3  # a moment's length is not where a ragged tree ends
-    a, b = shapely.STRtree(points).query(points, predicate='dwithin', distance=reach)
-    possible = (rows[a] < rows[b]) & (labels[a] == labels[b])
+    a, b = KDTree(points).query_pairs(reach, output_type='ndarray').T
+    a, b = np.minimum(a, b), np.maximum(a, b)
+    possible = (rows[a] != rows[b]) & (labels[a] == labels[b])
     a, b = a[possible], b[possible]
     facing = (outward[a] * outward[b]).sum(1) < -ROUGH_TURN
-    return a[facing], b[facing]
+    a, b = a[facing], b[facing]
+    order = np.lexsort((b, a))  # a search tree gives pairs in no order
+    return a[order], b[order]
 
 
 def tips_of(polygons: NDArray[np.object_], axes: Axes, outward: Floats) -> Axes:

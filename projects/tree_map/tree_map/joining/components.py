@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
+from scipy.sparse import coo_array, triu
 from scipy.sparse.csgraph import connected_components
 
 Rows = NDArray[np.intp]
@@ -25,6 +25,17 @@ def connected(n: int, first: Rows, second: Rows) -> Rows:
     """Number of the component of each of n pieces, (n,)."""
     graph = coo_array((np.ones(len(first), bool), (first, second)), shape=(n, n))
     return connected_components(graph, directed=False)[1]
+
+
+def within_two_links(n: int, first: Rows, second: Rows) -> tuple[Rows, Rows]:
+    """Pairs of n pieces that are linked or share a linked neighbour, the lower row first.
+
+    Their number grows with that of links, however many pieces hang together.
+    """
+    one = coo_array((np.ones(len(first), np.int32), (first, second)), shape=(n, n)).tocsr()
+    graph = one + one.T
+    near = triu(graph + graph @ graph, k=1).tocoo()
+    return near.row, near.col
 
 
 def group(

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tree_map.joining.axes import Axes, no_one_trunk, one_after_another
-from tree_map.joining.components import connected, group, pairs_within
+from tree_map.joining.components import connected, group, pairs_within, within_two_links
 from tree_map.joining.continuation import continuations
 from tree_map.joining.seams import Agreement
 from tree_map.joining.settings import JoinSettings
@@ -25,7 +25,8 @@ def partition(pieces: Pieces, axes: Axes, found: Agreement, settings: JoinSettin
     first, second = np.append(found.first[links], first), np.append(found.second[links], second)
     strength = np.append(found.iou[links], strength)
     rooms = connected(n, first, second)
-    apart = two_trees(pieces, axes, rooms, kept, settings)
+    shown, bent = two_trees(pieces, axes, rooms, kept, settings), pointing_apart(axes, first, second)
+    apart = np.append(shown[0], bent[0]), np.append(shown[1], bent[1])
     trees = group(n, (first, second), strength, apart, rooms)[better]
     return np.unique(trees, return_inverse=True)[1], kept
 
@@ -50,17 +51,24 @@ def better_answers(pieces: Pieces, axes: Axes, found: Agreement) -> Rows:
 def two_trees(
     pieces: Pieces, axes: Axes, rooms: Rows, kept: NDArray[np.bool_], settings: JoinSettings
 ) -> tuple[Rows, Rows]:
-    """Pairs of pieces that are two trees although links, by way of others, connect them.
+    """Pairs of pieces that one window showed as two trees although links, by way of others, connect them.
 
-    Either one window showed them as two. Two parts of a trunk that another one crosses follow one another along one
-    line, and say nothing. Or they point apart: some piece between them covers two trees that cross or meet.
+    Two parts of a trunk that another one crosses follow one another along one line, and say nothing.
     """
     big = np.flatnonzero(kept & (axes.area >= settings.min_extent_px))
     first, second = pairs_within(rooms[big] * len(pieces.windows_xywh) + pieces.windows[big])
     first, second = big[first], big[second]
     apart = ~one_after_another(axes[first], axes[second])
-    long = np.flatnonzero(kept & axes.elongated)
-    one, other = pairs_within(rooms[long])
-    one, other = long[one], long[other]
+    return first[apart], second[apart]
+
+
+def pointing_apart(axes: Axes, first: Rows, second: Rows) -> tuple[Rows, Rows]:
+    """Pairs of long pieces that links connect, straight or by way of one other piece, and that are no one trunk.
+
+    The piece between them covers two trees that cross or meet; the stronger of its links shows whose it is.
+    """
+    one, other = within_two_links(len(axes.area), first, second)
+    long = axes.elongated[one] & axes.elongated[other]
+    one, other = one[long], other[long]
     bent = no_one_trunk(axes[one], axes[other])
-    return np.append(first[apart], one[bent]), np.append(second[apart], other[bent])
+    return one[bent], other[bent]

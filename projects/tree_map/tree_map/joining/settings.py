@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+GAP_M, BRIDGE_M = 1.0, 5.0
+
 
 @dataclass(frozen=True)
 class JoinSettings:
@@ -21,7 +23,7 @@ class JoinSettings:
         max_gap_px: Longest gap between two ends cut by their windows that continue one another (1 m at 5 cm).
         max_turn_deg: Largest angle between such ends.
         min_width_ratio: Smallest ratio of their widths.
-        max_bridge_px: Longest gap between two ends on one line, whatever lies in it: crowns hide 5 m of a trunk. 0: none.
+        max_bridge_px: Longest gap between any two ends on one line (5 m at 5 cm): crowns hide that much. 0: none.
         max_bridge_turn_deg: Largest angle between such ends.
         cut_px: A piece this near to its window's border may go on beyond it: masks are least sure there.
     """
@@ -39,3 +41,15 @@ class JoinSettings:
     max_bridge_px: float = 100.0
     max_bridge_turn_deg: float = 8.0
     cut_px: float = 4.0
+
+    @classmethod
+    def at(cls, gsd_m: float | None) -> JoinSettings:
+        """The defaults for pixels of another size: gaps are metres on the ground, what masks err by is pixels.
+
+        Args:
+            gsd_m: Side of a pixel; None for a photo that lies nowhere, where nothing says that its objects are trunks:
+                there ends are not bridged.
+        """
+        if gsd_m is None:
+            return cls(max_bridge_px=0.0)
+        return cls(max_gap_px=GAP_M / gsd_m, max_bridge_px=BRIDGE_M / gsd_m)

@@ -57,7 +57,7 @@ def features(stems: list[Stem], perimeter: Floats, gsd_m: float, mask_error_px: 
     found['visible'] = [scatter[:, 1] / middle, mask / middle, pixel / middle, hidden, 0.01 * one, broad * 0.01]
     left = get('left')
     more = left / np.maximum(1 - left, 0.05)
-    aside = dict(length=np.maximum(left * area / middle, left * length), volume=more, azimuth=np.pi / 2 * left,
+    aside = dict(length=np.clip(left * area / middle, left * length, 2 * length), volume=more, azimuth=np.pi / 2 * left,
                  area=0 * left, visible=left)  # fmt: skip
     aside |= {f'diameter_{name}': left * diameters[:, k] for k, name in enumerate(('base', 'mid', 'top'))}
     for name, part in found.items():

@@ -8,37 +8,60 @@ import shapely
 from tree_map.measuring.sections import Floats, Samples
 
 SMALL = 0.12  # of the largest part's area
-SLANT = 0.25  # by which a trunk may have bent away from the line of its largest part, m per m
-FARTHEST = 3.0  # lengths of the largest part, over which a small one is not looked for
+SLANT = 0.15  # by which a trunk may have bent away from the line of its largest part, m per m
+BESIDE = 0.1  # of the length that is seen: crowns and bends lie so far beside the line
+FARTHEST = 3.0  # lengths seen, over which a small part is not looked for
+TRIED = 9  # parts, the largest first, for the line of a tree
 ANGLES = 120  # tried for the longest limb
 POINTS = 4000  # taken of a tree for that
 
 
+def sides(polygon: shapely.Geometry) -> tuple[Floats, Floats, Floats]:
+    """Middle and the vectors of the long and the short side of the smallest rectangle around it, m.
+
+    One of its sides lies on the convex hull (Freeman & Shapira, Determining the Minimum-Area Encasing Rectangle, 1975).
+    """
+    hull = shapely.get_coordinates(shapely.convex_hull(polygon))
+    origin, steps = hull[0], np.diff(hull, axis=0)
+    ways = steps / np.maximum(np.hypot(*steps.T), 1e-12)[:, None]
+    ways = np.stack([ways, ways[:, ::-1] * (-1, 1)])  # (2, edges, xy)
+    at = ways @ (hull - origin).T
+    low, high = at.min(-1), at.max(-1)
+    reach = high - low
+    best = int(np.where(np.hypot(*steps.T) > 0, reach[0] * reach[1], np.inf).argmin())
+    middle = origin + ((low + high)[:, best, None] / 2 * ways[:, best]).sum(0)
+    k = int(reach[1, best] > reach[0, best])
+    return middle, reach[k, best] * ways[k, best], reach[1 - k, best] * ways[1 - k, best]
+
+
 def long_side(polygon: shapely.Geometry) -> float:
     """Of the smallest rectangle around it, at any angle, m."""
-    corners = shapely.get_coordinates(shapely.minimum_rotated_rectangle(polygon))
-    return float(np.hypot(*np.diff(corners, axis=0).T).max())
+    return float(np.hypot(*sides(polygon)[1]))
 
 
 def main_parts(polygon: shapely.MultiPolygon) -> shapely.MultiPolygon:
-    """The outline without parts that are small beside the largest and far from its line."""
+    """The outline without parts that are small beside the largest and far from its line.
+
+    Of its line: where what hides a tree left stumps of it, the line through the largest and another part that most of
+    the area lies beside.
+    """
     parts = shapely.get_parts(polygon)
-    if len(parts) == 1:
-        return polygon
     area = shapely.area(parts)
-    largest = parts[area.argmax()]
-    corners = shapely.get_coordinates(shapely.minimum_rotated_rectangle(largest))[:4]
-    if len(corners) < 4:
+    small = area < SMALL * area.max()
+    if not small.any():
         return polygon
-    sides = np.diff(corners[:3], axis=0)
-    along, across = sorted(sides, key=lambda side: -np.hypot(*side))
-    length, width = np.hypot(*along), np.hypot(*across)
-    apart = shapely.get_coordinates(shapely.centroid(parts)) - corners.mean(0)
-    on = np.clip(np.abs(apart @ along) / length - length / 2, 0, None)
-    off = np.abs(apart[:, 0] * along[1] - apart[:, 1] * along[0]) / length
-    # Of a stump of a part nobody knows the line.
-    near = off < 2 * width + np.clip(4 * width / length, SLANT, 1) * on
-    kept = (area >= SMALL * area.max()) | (near & (on < FARTHEST * length))
+    _, along, across = sides(parts[area.argmax()])
+    width = np.hypot(*across)
+    seen = polygon.area / max(min(width, area.max() / np.hypot(*along)), 1e-12)  # length, were it all stem
+    xy = shapely.get_coordinates(shapely.centroid(parts))
+    apart = xy - xy[area.argmax()]
+    ways = np.concatenate([along[None], apart[np.argsort(-area)[1:TRIED]]])
+    ways /= np.maximum(np.hypot(*ways.T), 1e-12)[:, None]
+    on = np.clip(np.abs(ways @ apart.T) - np.hypot(*along) / 2, 0, None)  # (ways, parts)
+    off = np.abs(ways[:, :1] * apart[:, 1] - ways[:, 1:] * apart[:, 0])
+    best = int(((off < width + 0.05 * on) @ area).argmax())
+    near = off[best] < 2 * width + BESIDE * seen + SLANT * on[best]
+    kept = ~small | (near & (on[best] < FARTHEST * seen))
     return polygon if kept.all() else shapely.MultiPolygon(list(parts[kept]))
 
 

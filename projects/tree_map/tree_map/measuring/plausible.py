@@ -22,35 +22,31 @@ ROUNDS = 4  # of cutting a limb to where its line keeps to the outline
 
 def is_plausible(stem: Stem, outline: shapely.MultiPolygon) -> bool:
     """Whether the line keeps to its outline and turns no more than a trunk does, or the outline turns with it."""
-    bad = outside(stem, outline)
-    if bad.any():
+    if outside(stem, outline):
         return False
     calm = turning(stem.line, STEPS).sum() <= MOST_TURN and stem.length <= LONGEST * long_side(outline)
     return calm or _is_ribbon(stem, outline)
 
 
-def outside(stem: Stem, outline: shapely.MultiPolygon) -> np.ndarray:
-    """Which nodes of the line lie farther than a width from the outline and on no straight bridge, (k,) bool.
+def outside(stem: Stem, outline: shapely.MultiPolygon) -> list[shapely.LineString]:
+    """Pieces of the line that lie farther than a width from the outline and are no straight bridge.
 
     A bridge leads from one part to another, hardly longer than the gap between them.
     """
-    width = max(float(stem.diameters[1]), 1e-9)
-    away = shapely.distance(outline, shapely.points(stem.line)) > 0.9 * width
-    bad = np.zeros(len(away), bool)
-    if not away.any():
-        return bad
-    parts = shapely.get_parts(outline)
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], away, [0]])))
-    for i, j in edges.reshape(-1, 2):
-        bad[i:j] = i == 0 or j == len(away) or not _bridges(stem.line[i - 1 : j + 1], parts, width)
-    return bad
+    width = 0.95 * max(float(stem.diameters[1]), 1e-9)
+    step = stem.length / (len(stem.line) - 1)
+    if shapely.distance(outline, shapely.points(stem.line)).max() < width - step / 2:
+        return []
+    parts, line = shapely.get_parts(outline), shapely.LineString(stem.line)
+    pieces = [piece for piece in shapely.get_parts(line.difference(outline.buffer(width))) if piece.length > 0]
+    return [piece for piece in pieces if not _bridges(piece, parts, width)]
 
 
-def _bridges(line: Floats, parts: np.ndarray, width: float) -> bool:
-    a, b = (parts[shapely.distance(parts, shapely.Point(end)).argmin()] for end in (line[0], line[-1]))
-    length = float(np.hypot(*np.diff(line, axis=0).T).sum())
-    straight = length <= 1.05 * float(np.hypot(*(line[-1] - line[0])))
-    return a is not b and straight and length <= 1.3 * a.distance(b) + 4 * width
+def _bridges(piece: shapely.LineString, parts: np.ndarray, width: float) -> bool:
+    ends = shapely.points([piece.coords[0], piece.coords[-1]])
+    a, b = (parts[shapely.distance(parts, end).argmin()] for end in ends)
+    straight = piece.length <= 1.05 * ends[0].distance(ends[1])
+    return a is not b and straight and piece.length <= 1.3 * a.distance(b) + 4 * width
 
 
 def turning(line: Floats, steps: int) -> Floats:
@@ -103,24 +99,23 @@ def _straight_stem(outline: shapely.MultiPolygon, pieces: Samples, gsd_m: float,
         (pieces,) = samples(np.array([limb], object), gsd_m)
         stem = find_stem(pieces, gsd_m, mask_error_px, np.inf, longest)
         bad = outside(stem, outline)
-        if not bad.any():
-            break
-        smaller = _longest_stretch(stem, bad, limb)
+        smaller = _longest_stretch(stem, bad, limb) if bad else None
         if smaller is None:
             break
         limb = smaller
     return replace(stem, left=_left(stem, outline), area=outline.area)
 
 
-def _longest_stretch(stem: Stem, bad: np.ndarray, limb: shapely.MultiPolygon) -> shapely.MultiPolygon | None:
-    """What of a limb lies beside the longest stretch of its line that is not bad."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], ~bad, [0]]))).reshape(-1, 2)
-    if not len(edges):
+def _longest_stretch(stem: Stem, bad: list[shapely.LineString], limb: shapely.MultiPolygon) -> shapely.Geometry | None:
+    """What of a limb lies beside the longest stretch of its straight line that is not bad."""
+    start = stem.line[0]
+    way = (stem.line[-1] - start) / np.hypot(*(stem.line[-1] - start))
+    cuts = np.sort([np.sort((np.asarray(piece.coords)[[0, -1]] - start) @ way) for piece in bad], axis=0).ravel()
+    cuts = np.concatenate([[0], cuts, [stem.length]]).reshape(-1, 2)
+    low, high = cuts[(cuts[:, 1] - cuts[:, 0]).argmax()]
+    if high <= low:
         return None
-    i, j = edges[np.diff(edges, axis=1)[:, 0].argmax()]
-    if j - i < 2:
-        return None
-    beside = shapely.LineString(stem.line[i:j]).buffer(limb.length, cap_style='flat')
+    beside = shapely.LineString([start + low * way, start + high * way]).buffer(limb.length, cap_style='flat')
     return as_parts(limb.intersection(beside))
 
 

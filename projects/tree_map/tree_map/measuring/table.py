@@ -41,10 +41,11 @@ def measure(
 
     Returns:
         Table with `length_m`, `diameter_base_m` (above the flare, at 6 % of the length), `diameter_mid_m`,
-        `diameter_top_m`, `volume_m3`, `area_m2`, each with `_lo` and `_hi` before its unit,
-        `visible_fraction` with `visible_lo` and `visible_hi`, `azimuth_deg` with `azimuth_error_deg`, half the width of its interval, and `direction`: 'fall', from base to
-        top, 0 <= azimuth < 360, or 'axis', 0 <= azimuth < 180. Centrelines run as the azimuth does: from base to top,
-        or from west to east (south to north) where only the axis is known; there the base is the thicker end.
+        `diameter_top_m`, `volume_m3`, `area_m2`, each with `_lo` and `_hi` before its unit, `visible_fraction` with
+        `visible_lo` and `visible_hi`, `azimuth_deg` with `azimuth_error_deg`, half the width of its interval, and
+        `direction`: 'fall', from base to top, 0 <= azimuth < 360, or 'axis', 0 <= azimuth < 180. Centrelines run as
+        the azimuth does: from base to top, or from west to east (south to north) where only the axis is known; there
+        the base is the thicker end.
         Small parts far from the line of the largest are ignored; of an outline that no trunk can have (L, X, a clump)
         the longest straight limb is measured, as an axis, with intervals as wide as what is left aside demands.
         A geometry that is empty, has no area or no finite coordinates gives NaN and no centreline.
