@@ -113,6 +113,7 @@ def test_our_model_is_mmdetections_but_for_what_its_file_says(tiles):
     )
     for registry, one, other in (
         (MODELS, ours['panoptic_head'], upstream['panoptic_head']),
+        (MODELS, ours['panoptic_head']['pixel_decoder'], upstream['panoptic_head']['pixel_decoder']),
         (MODELS, ours['panoptic_fusion_head'], upstream['panoptic_fusion_head']),
         (TASK_UTILS, ours['train_cfg']['assigner'], upstream['train_cfg']['assigner']),
     ):

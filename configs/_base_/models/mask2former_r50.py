@@ -4,6 +4,7 @@ What differs from MMDetection's model, and why:
 - class counts, `class_weight` and `max_per_image` are None and follow from the data set's classes and the queries;
 - no `BatchFixedSizePad`: batches are padded to their largest image, as padding is not masked in the attention;
 - head and assigner are MMDetection's with float32 where half precision breaks; without --amp they compute the same;
+- deformable attention is one operator of our own on the CPU, compiled there at its first use; on CUDA it is mmcv's;
 - masks are enlarged in blocks and kept as RLE, those of detections that score below 0.01 not at all: a trained demo
   lost nothing of its segm AP of 0.237 by it (bbox 0.356 -> 0.355), and 60 % of its detections;
 - ImageNet weights by their address instead of `torchvision://`, which needs torchvision to be installed.
@@ -46,14 +47,14 @@ model = dict(
         num_queries=100,
         num_transformer_feat_level=3,
         pixel_decoder=dict(
-            type='MSDeformAttnPixelDecoder',
+            type='FusedMSDeformAttnPixelDecoder',  # without Fused: mmcv's attention, on the CPU 20 times as slow
             num_outs=3,
             norm_cfg=dict(type='GN', num_groups=32),
             act_cfg=dict(type='ReLU'),
             encoder=dict(
                 num_layers=6,
                 layer_cfg=dict(
-                    self_attn_cfg=dict(  # mmcv's MultiScaleDeformableAttention
+                    self_attn_cfg=dict(  # of mmcv's MultiScaleDeformableAttention
                         embed_dims=256, num_heads=8, num_levels=3, num_points=4, dropout=0.0, batch_first=True
                     ),
                     ffn_cfg=dict(

@@ -12,6 +12,7 @@ from fallen_trees.fusion_head import BlockwiseFusionHead
 from fallen_trees.guarded_assigner import GuardedHungarianAssigner
 from fallen_trees.load_window import LoadImageFromScene
 from fallen_trees.mask2former_head import Float32Mask2FormerHead
+from fallen_trees.ops.attention import FusedMSDeformAttnPixelDecoder, FusedMultiScaleDeformableAttention
 from fallen_trees.panel_visualizer import PanelVisualizer
 from fallen_trees.picture_hook import PictureHook
 from fallen_trees.random_rot90 import RandomRot90
@@ -30,6 +31,8 @@ __all__ = [
     'BlockwiseFusionHead',
     'CocoF1Metric',
     'Float32Mask2FormerHead',
+    'FusedMSDeformAttnPixelDecoder',
+    'FusedMultiScaleDeformableAttention',
     'GuardHook',
     'GuardedHungarianAssigner',
     'InterruptHook',

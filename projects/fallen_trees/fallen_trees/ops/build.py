@@ -58,7 +58,7 @@ def operators_available() -> bool:
     except (CannotBuild, OSError) as error:
         reason = ' '.join(str(error).split())[:300]
         print_log(
-            f'Deformable attention on the CPU goes without its compiled operator, which takes 20 times as long: {reason}',
+            f'Deformable attention takes its plain path on the CPU, 20 times as long as the compiled one: {reason}',
             logger='current',
             level=logging.WARNING,
         )

@@ -41,9 +41,13 @@ def ms_deform_attn(
 
 
 @torch.compiler.assume_constant_result
-@cache
 def fused_available() -> bool:
     """Whether the CPU has its fused operator; the first call loads it, or compiles it."""
+    return _registered()
+
+
+@cache
+def _registered() -> bool:
     if not operators_available():
         return False
     torch.library.register_fake('fallen_trees::ms_deform_attn', _fake)

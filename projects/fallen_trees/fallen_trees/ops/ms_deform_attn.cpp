@@ -28,7 +28,7 @@ void forward(const Problem& p, const T* value, const T* locations, const T* atte
   const int64_t shares = std::max<int64_t>(1, (at::get_num_threads() + tasks - 1) / std::max<int64_t>(1, tasks));
   at::parallel_for(0, tasks * shares, 1, [&](int64_t begin, int64_t end) {
     Samples<T> samples(p);
-    const Tensor own = at::empty({p.keys * p.channels}, c10::CppTypeToScalarType<T>::value);
+    const Tensor own = at::empty({(p.keys + 1) * p.channels}, c10::CppTypeToScalarType<T>::value);
     for (int64_t task = begin; task < end; ++task) {
       const int64_t share = task % shares, image = task / shares / p.heads, head = task / shares % p.heads;
       const int64_t item = image * p.queries * p.heads;
@@ -46,14 +46,14 @@ void backward(const Problem& p, const T* value, const T* locations, const T* att
               T* grad_value, T* grad_locations, T* grad_attention) {
   at::parallel_for(0, p.batch * p.heads, 1, [&](int64_t begin, int64_t end) {
     Samples<T> samples(p);
-    const Tensor own = at::empty({2, p.keys * p.channels}, c10::CppTypeToScalarType<T>::value);
+    const Tensor own = at::empty({2, (p.keys + 1) * p.channels}, c10::CppTypeToScalarType<T>::value);
     T* const own_value = own.mutable_data_ptr<T>();
-    T* const own_grad = own_value + p.keys * p.channels;
+    T* const own_grad = own_value + (p.keys + 1) * p.channels;
     for (int64_t task = begin; task < end; ++task) {
       const int64_t image = task / p.heads, head = task % p.heads;
       const int64_t at = (image * p.keys * p.heads + head) * p.channels, item = image * p.queries * p.heads;
       deform_attn::gather_head(p, value + at, own_value);
-      std::fill_n(own_grad, p.keys * p.channels, T(0));
+      std::fill_n(own_grad, (p.keys + 1) * p.channels, T(0));
       deform_attn::backward_head<T, LANES, PARTS>(
           p, samples, own_value, locations + item * p.samples() * 2, attention + item * p.samples(),
           grad_output + item * p.channels, head, own_grad, grad_locations + item * p.samples() * 2,

@@ -54,7 +54,7 @@ struct Vector {
 // The sampling points of one head and of up to QUERIES queries: so many at once that loops over them fill vectors.
 //
 // Of each point four pixels are needed, in the order top left, top right, bottom left, bottom right. A pixel outside is
-// replaced by one inside with weight 0, so that none needs a branch. A location or an attention weight that is not a
+// replaced by one inside with weight 0, so that none needs a branch; in an empty level by the one behind the last. A location or an attention weight that is not a
 // number makes weights, and so results, that are none.
 template <typename T>
 class Samples {
@@ -66,13 +66,15 @@ class Samples {
 
   explicit Samples(const Problem& problem) : per_query_(problem.samples()), heads_(problem.heads) {
     for (int64_t query = 0; query < QUERIES; ++query)
-      for (int64_t level = 0; level < problem.levels; ++level)
+      for (int64_t level = 0; level < problem.levels; ++level) {
+        const bool empty = problem.heights[level] * problem.widths[level] == 0;
         for (int64_t point = 0; point < problem.points; ++point) {
-          height_.push_back(problem.heights[level]);
-          width_.push_back(problem.widths[level]);
-          row_.push_back(problem.widths[level]);
-          start_.push_back(problem.starts[level]);
+          height_.push_back(empty ? 0 : problem.heights[level]);
+          width_.push_back(empty ? 0 : problem.widths[level]);
+          row_.push_back(width_.back());
+          start_.push_back(empty ? problem.keys : problem.starts[level]);
         }
+      }
     const size_t size = height_.size();
     for (auto* scalars : {&fx_, &fy_, &attention_}) scalars->resize(size);
     locations_.resize(2 * size);
@@ -171,11 +173,12 @@ class Samples {
   }
 };
 
-// Copies one head of (keys, heads, channels) to (keys, channels), and back.
+// Copies one head of (keys, heads, channels) to (keys + 1, channels), the last of them 0; and back, without the last.
 template <typename T>
 void gather_head(const Problem& p, const T* all, T* one) {
   for (int64_t key = 0; key < p.keys; ++key)
     std::copy_n(all + key * p.heads * p.channels, p.channels, one + key * p.channels);
+  std::fill_n(one + p.keys * p.channels, p.channels, T(0));
 }
 
 template <typename T>
@@ -232,7 +235,7 @@ void spread_gradient(Samples<T>& samples, int64_t begin, int64_t end, const T* v
     }
 }
 
-// The output (queries, heads, channels) of queries begin to end of one head, from its values (keys, channels).
+// The output (queries, heads, channels) of queries begin to end of one head, from its values (keys + 1, channels).
 template <typename T, int LANES, int PARTS>
 void forward_head(const Problem& p, Samples<T>& samples, const T* value, const T* locations, const T* attention,
                   int64_t head, int64_t begin, int64_t end, T* output) {
@@ -247,7 +250,7 @@ void forward_head(const Problem& p, Samples<T>& samples, const T* value, const T
   }
 }
 
-// All gradients of one head; that of the values (keys, channels) is added to what is there.
+// All gradients of one head; that of the values (keys + 1, channels) is added to what is there.
 template <typename T, int LANES, int PARTS>
 void backward_head(const Problem& p, Samples<T>& samples, const T* value, const T* locations, const T* attention,
                    const T* grad_output, int64_t head, T* grad_value, T* grad_locations, T* grad_attention) {
