@@ -10,5 +10,5 @@ python=$(bash tools/setup_env.sh)
 # glibc gives every large block back to the kernel and takes it anew, zeroed page by page, for every tensor: keep it.
 export MALLOC_MMAP_THRESHOLD_=17179869184 MALLOC_TRIM_THRESHOLD_=17179869184 MALLOC_TOP_PAD_=268435456
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}  # pytest-xdist's processes share the cores
-cores=$(nproc)
+cores=$(env -u OMP_NUM_THREADS nproc)  # which it would follow
 exec "$python" -m pytest -n $((cores < 4 ? cores : 4)) -m 'not slow and not chaos' "$@"
