@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import warnings
 from pathlib import Path
 
@@ -17,7 +18,12 @@ ORIGIN_XY, GSD_M = (500_000.0, 5_500_000.0), 0.1
 
 
 def pytest_configure(config):
-    """Quiet what rasterio says about rasters without georeference, which are meant here."""
+    """Quiet what rasterio says about rasters without georeference, which are meant here.
+
+    A suite started in the background of a script ignores SIGINT, and so would all that it starts and stops with it.
+    """
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     for start in ('Dataset has no geotransform', 'The given matrix is equal to Affine', 'Use `@` matmul'):
         config.addinivalue_line('filterwarnings', f'ignore:{start}')
 

@@ -153,7 +153,8 @@ class SafeCheckpointHook(CheckpointHook):
         try:
             commit(path, partial(self._write, runner, meta, whole), facts=dict(meta, settings=self.settings))
         except (OSError, EnvironmentFailure) as error:
-            message = f'the checkpoint {path} could not be saved ({error})'
+            cause = error if path.parent.is_dir() else f'the folder vanished: {error}'
+            message = f'the checkpoint {path} could not be saved ({cause})'
             if must_succeed:
                 raise EnvironmentFailure(f'{message}; free space or repair the folder, then use --resume.') from error
             runner.logger.error(f'{message[0].upper()}{message[1:]}. The run goes on; older checkpoints are untouched.')
