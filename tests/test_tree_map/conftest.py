@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from data_prep.imagery.rasters import open_raster
+
 HERE, ROOT = Path(__file__).resolve().parent, Path(__file__).resolve().parents[2]
 sys.path += [str(HERE), str(HERE.parent / 'test_tools')]  # the detector, which configs import by name; warm_process
 
@@ -89,3 +91,19 @@ def start(tmp_path_factory):
         return own_process.Started(server, args, tmp_path_factory.mktemp('run'), environment)
 
     return begin
+
+
+@pytest.fixture
+def damage():
+    """Overwrite a compressed block of a GeoTIFF with noise."""
+
+    def overwrite(path, column, row):
+        with open_raster(path) as dataset:
+            offset, size = (
+                int(dataset.get_tag_item(f'BLOCK_{key}_{column}_{row}', 'TIFF', bidx=1)) for key in ('OFFSET', 'SIZE')
+            )
+        with open(path, 'r+b') as file:
+            file.seek(offset)
+            file.write(b'\xff' * size)
+
+    return overwrite

@@ -5,6 +5,7 @@ import pytest
 import shapely
 from rasterio.transform import from_origin
 
+from data_prep.imagery.rasters import sha256
 from tree_map.mapper import Options, TreeMapper
 from tree_map.predicting.scene import Wishes
 
@@ -52,6 +53,7 @@ def test_layers_agree_and_say_how_they_were_made(mapped):
     assert mapped.cells.mapped_ha.sum() == pytest.approx(192 * 160 * GSD_M**2 / 1e4)
     made = mapped.provenance
     assert made['score_thr'] == 0.5 and made['gsd_m'] == pytest.approx(0.1) and len(made['checkpoint_sha256']) == 64
+    assert made['source_sha256'] == sha256(made['source'])
     assert made['classes'] == ['fallen_tree'] and made['transform'] == [0.1, 0, 500000, 0, -0.1, 5500000]
 
 

@@ -9,8 +9,6 @@ import numpy as np
 import pytest
 import rasterio
 
-from data_prep.imagery.rasters import open_raster
-
 BARS = 5  # of a barred scene
 
 
@@ -31,17 +29,6 @@ def scene(barred, tmp_path):
 def out(tmp_path):
     (tmp_path / 'out').mkdir()
     return tmp_path / 'out/map.gpkg'
-
-
-def damage(path, column, row):
-    """Overwrite a compressed block of a GeoTIFF."""
-    with open_raster(path) as dataset:
-        offset, size = (
-            int(dataset.get_tag_item(f'BLOCK_{key}_{column}_{row}', 'TIFF', bidx=1)) for key in ('OFFSET', 'SIZE')
-        )
-    with open(path, 'r+b') as file:
-        file.seek(offset)
-        file.write(b'\xff' * size)
 
 
 def test_a_scene_becomes_a_map_and_nothing_else_stays(predict, detector, scene, out, capsys):
@@ -113,7 +100,7 @@ def test_nodata_only_gives_an_empty_map(predict, detector, barred, out, tmp_path
     assert len(trees_in(out)) == 0 and trees_in(out).crs == 'EPSG:32633'
 
 
-def test_an_unreadable_block_is_listed_and_the_rest_mapped(predict, detector, barred, out, tmp_path, capsys):
+def test_an_unreadable_block_is_listed_and_the_rest_mapped(damage, predict, detector, barred, out, tmp_path, capsys):
     path = barred(tmp_path / 's.tif', tiled=True, blockxsize=16, blockysize=16, compress='deflate')
     damage(path, 7, 2)  # x 112..128, y 32..48, beside the upright bar
     assert predict(*detector, path, '--out', out, '--json') == 1
@@ -126,7 +113,7 @@ def test_an_unreadable_block_is_listed_and_the_rest_mapped(predict, detector, ba
     assert len(trees_in(out)) >= 4
 
 
-def test_a_scene_of_which_nothing_can_be_read_is_wrong_input(predict, detector, barred, out, tmp_path, capsys):
+def test_a_scene_of_which_nothing_can_be_read_is_wrong_input(damage, predict, detector, barred, out, tmp_path, capsys):
     path = barred(tmp_path / 's.tif', tiled=True, blockxsize=256, blockysize=256, compress='deflate')
     damage(path, 0, 0)
     assert predict(*detector, path, '--out', out) == 2

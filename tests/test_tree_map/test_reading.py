@@ -19,17 +19,6 @@ def prepared(path, side=64, num_bands=3, **wishes):
     return scene, plan_windows(scene.info.grid, side, 0.25)
 
 
-def damage(path, column, row):
-    """Overwrite a compressed block of a GeoTIFF with noise."""
-    with open_raster(path) as dataset:
-        offset, size = (
-            int(dataset.get_tag_item(f'BLOCK_{key}_{column}_{row}', 'TIFF', bidx=1)) for key in ('OFFSET', 'SIZE')
-        )
-    with open(path, 'r+b') as file:
-        file.seek(offset)
-        file.write(b'\xff' * size)
-
-
 @pytest.mark.parametrize('dtype', ['uint8', 'uint16'])
 @pytest.mark.parametrize('gsd_m', [0.1, 0.04, 0.23])
 def test_windows_are_the_tiles_of_training(write_raster, tmp_path, dtype, gsd_m):
@@ -83,7 +72,7 @@ def test_windows_without_data_are_told(write_raster, tmp_path):
     assert (block.pictures[1][:, 16:] == 0).all() and (block.pictures[1][:, :16] == 9).all()
 
 
-def test_a_damaged_block_costs_its_own_windows(write_raster, tmp_path):
+def test_a_damaged_block_costs_its_own_windows(damage, write_raster, tmp_path):
     path = write_raster(tmp_path / 's.tif', (512, 512), tiled=True, blockxsize=64, blockysize=64, compress='deflate')
     damage(path, 4, 4)
     scene, plan = prepared(path)

@@ -227,7 +227,7 @@ def main() -> None:
     parser.add_argument('--side', type=int, default=1280, help='of the corner of the scene that is mapped, in px')
     parser.add_argument('--device', default='cpu')
     parser.add_argument('--quick', action='store_true', help='512 x 512 px')
-    parser.add_argument('--arm', choices=['ours', 'sahi'], help=argparse.SUPPRESS)
+    parser.add_argument('--arm', choices=['ours', 'sahi'], help='run this one alone and print its figures')
     args = parser.parse_args()
     args.checkpoint = args.checkpoint or next(DEMO.glob('best_*.pth'), None)
     if args.checkpoint is None or not args.scene.is_file():

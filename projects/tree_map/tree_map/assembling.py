@@ -12,6 +12,7 @@ import pandas as pd
 import shapely
 from numpy.typing import NDArray
 
+from data_prep.imagery.rasters import sha256
 from tree_map.cells import cells
 from tree_map.measuring import measure
 from tree_map.outlines import smooth
@@ -122,6 +123,7 @@ def provenance(scene: Scene, plan: Plan) -> dict[str, object]:
         'height': info.height,
         'transform': list(info.transform[:6]),
         'source': str(scene.path),
+        'source_sha256': sha256(scene.path),
         'bands': list(scene.bands),
         'stretch_lo_hi': scene.limits,
         'scale': info.scale,

@@ -63,6 +63,22 @@ visualizer = dict(vis_backends=[dict(type='LocalVisBackend')])
 vis_backends = [dict(type='LocalVisBackend')]
 """
 
+# Three steps of the demo's own model on tiny tiles, a checkpoint of each.
+THREE_STEPS = """
+_base_ = ['{demo}']
+data_root = '{data}'
+image_size = (64, 64)
+train_dataloader = dict(batch_size=1, num_workers=0, persistent_workers=False)
+val_dataloader = val_evaluator = val_cfg = None
+test_dataloader = dict(num_workers=0, persistent_workers=False)
+train_cfg = dict(max_iters=3, val_interval=3)
+lr_warmup_updates = 1
+default_hooks = dict(logger=dict(interval=1), checkpoint=dict(interval=1, save_best=None))
+custom_hooks = [dict(type='IterationSeedHook'), dict(type='InterruptHook'), {hooks}]
+vis_backends = [dict(type='LocalVisBackend')]
+visualizer = dict(vis_backends=vis_backends)
+"""
+
 
 def _child(act, log):
     """What the forked process does; it never returns."""
@@ -148,3 +164,15 @@ def work_dir():
     folder = tempfile.mkdtemp(dir='/dev/shm' if os.access('/dev/shm', os.W_OK) else None)
     yield Path(folder, 'run')
     shutil.rmtree(folder)
+
+
+@pytest.fixture(scope='session')
+def three_steps(tiles, tmp_path_factory):
+    """Write the config of three steps, with the hooks given as text; returns its path."""
+
+    def write(hooks):
+        file = tmp_path_factory.mktemp('config') / 'tiny.py'
+        file.write_text(THREE_STEPS.format(demo=REPOSITORY / 'configs/m2f_trees_demo.py', data=tiles, hooks=hooks))
+        return file
+
+    return write

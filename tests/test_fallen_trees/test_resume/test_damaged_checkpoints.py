@@ -20,20 +20,6 @@ from fallen_trees.resume.checkpoint_file import commit, manifest_path, point_to,
 from fallen_trees.resume.resuming import choose_checkpoint
 
 ROOT = Path(__file__).resolve().parents[3]
-CONFIG = """
-_base_ = ['{demo}']
-data_root = '{data}'
-image_size = (64, 64)
-train_dataloader = dict(batch_size=1, num_workers=0, persistent_workers=False)
-val_dataloader = val_evaluator = val_cfg = None
-test_dataloader = dict(num_workers=0, persistent_workers=False)
-train_cfg = dict(max_iters=3, val_interval=3)
-lr_warmup_updates = 1
-default_hooks = dict(logger=dict(interval=1), checkpoint=dict(interval=1, save_best=None))
-custom_hooks = [dict(type='IterationSeedHook'), dict(type='InterruptHook'), dict(type='GuardHook', val_batches=0)]
-vis_backends = [dict(type='LocalVisBackend')]
-visualizer = dict(vis_backends=vis_backends)
-"""
 
 
 def load_tool(name):
@@ -61,10 +47,8 @@ def run(fork):
 
 
 @pytest.fixture(scope='module')
-def config(tiles, tmp_path_factory):
-    file = tmp_path_factory.mktemp('config') / 'tiny.py'
-    file.write_text(CONFIG.format(demo=ROOT / 'configs/m2f_trees_demo.py', data=tiles))
-    return file
+def config(three_steps):
+    return three_steps("dict(type='GuardHook', val_batches=0)")
 
 
 @pytest.fixture(scope='module')

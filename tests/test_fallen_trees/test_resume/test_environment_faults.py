@@ -26,25 +26,6 @@ from fallen_trees.resume.checkpoint_file import damage, newest_good
 from fallen_trees.resume.work_dir_lock import locked
 
 ROOT = Path(__file__).resolve().parents[3]
-CONFIG = """
-_base_ = ['{demo}']
-data_root = '{data}'
-image_size = (64, 64)
-train_dataloader = dict(batch_size=1, num_workers=0, persistent_workers=False)
-val_dataloader = val_evaluator = val_cfg = None
-test_dataloader = dict(num_workers=0, persistent_workers=False)
-train_cfg = dict(max_iters=3, val_interval=3)
-lr_warmup_updates = 1
-default_hooks = dict(logger=dict(interval=1), checkpoint=dict(interval=1, save_best=None))
-custom_hooks = [
-    dict(type='IterationSeedHook'),
-    dict(type='InterruptHook'),
-    dict(type='GuardHook', val_batches=0, finite_interval=1),
-    dict(type='FaultHook'),
-]
-vis_backends = [dict(type='LocalVisBackend')]
-visualizer = dict(vis_backends=vis_backends)
-"""
 
 
 @HOOKS.register_module()
@@ -91,10 +72,8 @@ def run(fork, tmp_path_factory):
 
 
 @pytest.fixture(scope='module')
-def config(tiles, tmp_path_factory):
-    file = tmp_path_factory.mktemp('config') / 'tiny.py'
-    file.write_text(CONFIG.format(demo=ROOT / 'configs/m2f_trees_demo.py', data=tiles))
-    return file
+def config(three_steps):
+    return three_steps("dict(type='GuardHook', val_batches=0, finite_interval=1), dict(type='FaultHook')")
 
 
 def assert_one_line(done, code, *words):

@@ -1,7 +1,7 @@
 """What finished windows showed, kept beside the map that is being made, so that the same command goes on after a kill.
 
-    .map.gpkg.parts/run.json       what is being made: scene, checkpoint, settings
-    .map.gpkg.parts/0.sqlite       finished windows and their pieces, of each process
+    .map.gpkg.parts/SCENE/run.json       what is being made: scene, checkpoint, settings
+    .map.gpkg.parts/SCENE/0.sqlite       finished windows and their pieces, of each process
 
 SQLite writes a batch as a whole or not at all, whatever ends the process. The folder goes when the map is written.
 """
