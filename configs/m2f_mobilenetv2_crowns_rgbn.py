@@ -16,7 +16,7 @@ _base_ = [
 
 data_root = 'data/crowns_rgbn/'
 image_size = (256, 256)  # crowns of 20 px in 128 px tiles, seen at twice their size
-load = dict(type='LoadImageFromScene', to_float32=True)
+load = dict(type='LoadImageFromScene', to_float32=False)
 train_dataloader = dict(batch_size=4, dataset=dict(pipeline=[load, *_base_.train_pipeline[1:]]))
 val_dataloader = dict(dataset=dict(pipeline=[load, *_base_.test_pipeline[1:]]))
 test_dataloader = dict(dataset=dict(pipeline=[load, *_base_.test_pipeline[1:]]))

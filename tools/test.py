@@ -17,12 +17,12 @@ from mmengine.dist import is_main_process
 
 from data_prep.atomic import atomic_write
 from fallen_trees.checkpoint_reader import trusting
-from fallen_trees.coco_f1_metric import use_chosen_threshold
 from fallen_trees.cpu import join_gloo_group, keep_freed_memory
 from fallen_trees.derive import derive
 from fallen_trees.dump_results import DumpRleResults
 from fallen_trees.errors import ConfigError, one_line_errors
 from fallen_trees.launch import add_common_flags, build_runner, load_config
+from fallen_trees.scoring.coco_f1_metric import use_chosen_threshold
 from fallen_trees.start_weights import read_checkpoint, require_fit
 
 

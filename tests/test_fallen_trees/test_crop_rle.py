@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from pycocotools import mask as pycoco
 
-from fallen_trees.crop_rle import MaskRuns, runs_of_crops
+from fallen_trees.heads.crop_rle import MaskRuns, runs_of_crops
 
 BITS = arrays.arrays(bool, st.tuples(st.integers(1, 3), st.integers(1, 11), st.integers(1, 11)), elements=st.booleans())
 

@@ -15,9 +15,9 @@ from mmdet.structures import DetDataSample
 from mmengine.config import ConfigDict
 from pycocotools import mask as pycoco
 
-from fallen_trees.block_masks import BLOCK, axis, enlarge, enlarged_runs, positive_blocks, whole_groups
 from fallen_trees.errors import ConfigError
-from fallen_trees.fusion_head import BlockwiseFusionHead
+from fallen_trees.heads.block_masks import BLOCK, axis, enlarge, enlarged_runs, positive_blocks, whole_groups
+from fallen_trees.heads.fusion_head import BlockwiseFusionHead
 
 QUERIES, CLASSES = 12, 2
 # padded input, network's image, file's image; (height, width)
@@ -208,7 +208,7 @@ MEASURE = """
 import re, torch
 from mmengine.config import ConfigDict
 from mmdet.structures import DetDataSample
-from fallen_trees.fusion_head import BlockwiseFusionHead
+from fallen_trees.heads.fusion_head import BlockwiseFusionHead
 head = BlockwiseFusionHead(1, 0, test_cfg=ConfigDict(
     panoptic_on=False, instance_on=True, max_per_image=100, mask_memory_mb=32))
 shape = dict.fromkeys(('batch_input_shape', 'img_shape', 'ori_shape'), (1024, 1024))

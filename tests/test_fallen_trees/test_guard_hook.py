@@ -122,7 +122,7 @@ def test_the_validation_loss_is_that_of_the_resized_truth(healthy, tiles, tmp_pa
     assert measured.measure(model) == first
     assert torch.equal(torch.get_rng_state(), state)
     assert [step['type'] for step in with_truth_first(cfg.val_dataloader.dataset.pipeline)] == [
-        'LoadImageFromFile', 'LoadAnnotations', 'Resize', 'PackDetInputs'
+        'LoadImageFromFile', 'LoadOutlineAnnotations', 'Resize', 'ContiguousPackDetInputs'
     ]  # fmt: skip
     sample = measured._dataset[0]
     assert sample['data_samples'].gt_instances.masks.masks.shape[1:] == sample['inputs'].shape[1:] == (64, 64)

@@ -7,7 +7,7 @@ import torch
 from mmdet.registry import TASK_UTILS
 from mmengine.structures import InstanceData
 
-from fallen_trees.guarded_assigner import GuardedHungarianAssigner
+from fallen_trees.heads.guarded_assigner import GuardedHungarianAssigner
 
 COSTS = [
     dict(type='ClassificationCost', weight=2.0),

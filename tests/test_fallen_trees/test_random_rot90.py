@@ -6,7 +6,7 @@ import torch
 from mmdet.structures.bbox import HorizontalBoxes
 from mmdet.structures.mask import BitmapMasks
 
-from fallen_trees.random_rot90 import RandomRot90
+from fallen_trees.loading.random_rot90 import RandomRot90
 
 
 def sample(height=5, width=8):

@@ -15,7 +15,7 @@ import rasterio
 from mmcv.transforms import LoadImageFromFile
 
 from data_prep.atomic import atomic_write
-from fallen_trees.load_window import LoadImageFromScene
+from fallen_trees.loading.load_window import LoadImageFromScene
 
 SUFFIXES = ('.png', '.jpg', '.tif')
 

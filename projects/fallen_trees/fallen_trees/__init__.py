@@ -7,15 +7,19 @@ from fallen_trees import checkpoint_reader  # MMEngine reads through it from her
 from fallen_trees.amp import BFloat16OptimWrapper
 from fallen_trees.bands import BandsMobileNetV2, BandsPreprocessor
 from fallen_trees.checks.guard_hook import GuardHook
-from fallen_trees.coco_f1_metric import CocoF1Metric
-from fallen_trees.fusion_head import BlockwiseFusionHead
-from fallen_trees.guarded_assigner import GuardedHungarianAssigner
-from fallen_trees.load_window import LoadImageFromScene
-from fallen_trees.mask2former_head import Float32Mask2FormerHead
+from fallen_trees.heads.batched_head import BatchedMask2FormerHead
+from fallen_trees.heads.fusion_head import BlockwiseFusionHead
+from fallen_trees.heads.guarded_assigner import GuardedHungarianAssigner
+from fallen_trees.heads.mask2former_head import Float32Mask2FormerHead
+from fallen_trees.loading.contiguous import ContiguousPackDetInputs, ContiguousRandomFlip
+from fallen_trees.loading.load_annotations import LoadOutlineAnnotations
+from fallen_trees.loading.load_window import LoadImageFromScene, LoadImageFromTiff
+from fallen_trees.loading.outline_masks import OutlineMasks
+from fallen_trees.loading.photometric import BytePhotoMetricDistortion
+from fallen_trees.loading.random_rot90 import RandomRot90
 from fallen_trees.ops.attention import FusedMSDeformAttnPixelDecoder, FusedMultiScaleDeformableAttention
 from fallen_trees.panel_visualizer import PanelVisualizer
 from fallen_trees.picture_hook import PictureHook
-from fallen_trees.random_rot90 import RandomRot90
 from fallen_trees.resume.early_stopping_hook import ResumableEarlyStoppingHook
 from fallen_trees.resume.epoch_loop import ResumableEpochLoop
 from fallen_trees.resume.interrupt_hook import InterruptHook
@@ -23,13 +27,18 @@ from fallen_trees.resume.randomness import IterationSeedHook
 from fallen_trees.resume.safe_checkpoint_hook import SafeCheckpointHook
 from fallen_trees.resume.samplers import SeededEpochSampler, SeededInfiniteSampler
 from fallen_trees.resume.seeded_dataset import SeededDataset
+from fallen_trees.scoring.coco_f1_metric import CocoF1Metric
 
 __all__ = [
     'BFloat16OptimWrapper',
     'BandsMobileNetV2',
     'BandsPreprocessor',
+    'BatchedMask2FormerHead',
     'BlockwiseFusionHead',
+    'BytePhotoMetricDistortion',
     'CocoF1Metric',
+    'ContiguousPackDetInputs',
+    'ContiguousRandomFlip',
     'Float32Mask2FormerHead',
     'FusedMSDeformAttnPixelDecoder',
     'FusedMultiScaleDeformableAttention',
@@ -38,6 +47,9 @@ __all__ = [
     'InterruptHook',
     'IterationSeedHook',
     'LoadImageFromScene',
+    'LoadImageFromTiff',
+    'LoadOutlineAnnotations',
+    'OutlineMasks',
     'PanelVisualizer',
     'PictureHook',
     'RandomRot90',

@@ -13,6 +13,7 @@ from mmengine.dataset import BaseDataset, pseudo_collate
 from mmengine.model import BaseModel
 
 from fallen_trees.derive import _dicts
+from fallen_trees.loading.load_annotations import loads_annotations
 
 SEED = 0
 
@@ -23,15 +24,15 @@ def with_truth_first(pipeline: list[dict]) -> list[dict]:
     Test pipelines load it last, in the pixels of the file, where it is scored; a loss needs it in those of the network.
 
     Args:
-        pipeline: Of a validation or test loader, with or without `LoadAnnotations`.
+        pipeline: Of a validation or test loader, with or without `LoadAnnotations` or `LoadOutlineAnnotations`.
 
     Returns:
         The same steps with boxes and masks loaded after the last step that loads an image.
     """
     steps = copy.deepcopy(list(pipeline))
-    truth = next((step for step in steps if step['type'] == 'LoadAnnotations'), None)
+    truth = next((step for step in steps if loads_annotations(step)), None)
     truth = truth or ConfigDict(type='LoadAnnotations', with_bbox=True, with_mask=True)
-    steps = [step for step in steps if step['type'] != 'LoadAnnotations']
+    steps = [step for step in steps if not loads_annotations(step)]
     after = max((i + 1 for i, step in enumerate(steps) if str(step['type']).startswith('Load')), default=0)
     return [*steps[:after], truth, *steps[after:]]
 

@@ -64,13 +64,20 @@ class FusedMultiScaleDeformableAttention(MultiScaleDeformableAttention):
 
     def _locations(self, query: Tensor, reference_points: Tensor, spatial_shapes: Tensor) -> Tensor:
         """Sampling points (batch, queries, heads, levels, points, 2), x and y from 0 to 1 inside of a level."""
-        around = reference_points[:, :, None, :, None]
-        offsets = self.sampling_offsets(query).unflatten(-1, (self.num_heads, self.num_levels, self.num_points, 2))
-        if reference_points.shape[-1] == 2:
-            return around + offsets / spatial_shapes.flip(-1)[:, None]
+        offsets = self.sampling_offsets(query).unflatten(-1, (self.num_heads, -1))
+        around, extent = reference_points[..., :2], spatial_shapes.flip(-1).to(offsets.dtype).reciprocal()
         if reference_points.shape[-1] == 4:
-            return around[..., :2] + offsets / self.num_points * around[..., 2:] * 0.5
-        raise ValueError(f'reference_points must have 2 or 4 numbers each; got {tuple(reference_points.shape)}')
+            extent = reference_points[..., 2:] * (0.5 / self.num_points)
+        elif reference_points.shape[-1] != 2:
+            raise ValueError(f'reference_points must have 2 or 4 numbers each; got {tuple(reference_points.shape)}')
+        # The numbers of a head lie side by side in all three: broadcast in their midst they took four times as long.
+        around, extent = (
+            numbers[..., None, :].expand(*numbers.shape[:-1], self.num_points, 2).flatten(-3)
+            for numbers in (around, extent)
+        )
+        return torch.addcmul(
+            around[..., None, :], offsets, extent if extent.dim() == 1 else extent[..., None, :]
+        ).unflatten(-1, (self.num_levels, self.num_points, 2))
 
 
 @MODELS.register_module()

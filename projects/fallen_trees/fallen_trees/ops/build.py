@@ -29,7 +29,9 @@ from mmengine.logging import print_log
 from data_prep.atomic import atomic_path, atomic_write
 
 HERE = Path(__file__).parent
-SOURCE, HEADER, COMPILER = (HERE / name for name in ('ms_deform_attn.cpp', 'ms_deform_attn.h', 'compile_library.py'))
+SOURCES = [HERE / 'ms_deform_attn.cpp', HERE / 'points.cpp']
+READ_BY_THEM = [HERE / 'ms_deform_attn.h', HERE / 'points.h', HERE / 'vectors.h']
+COMPILER = HERE / 'compile_library.py'
 # Floating-point results are those of the source in its order, with multiplication and addition fused. The last two only
 # say that nobody reads errno or floating-point exceptions, without which loops stay scalar.
 FLAGS = ('-O3', '-g0', '-ffp-contract=fast', '-fno-math-errno', '-fno-trapping-math')
@@ -58,7 +60,7 @@ def operators_available() -> bool:
     except (CannotBuild, OSError) as error:
         reason = ' '.join(str(error).split())[:300]
         print_log(
-            f'Deformable attention takes its plain path on the CPU, 20 times as long as the compiled one: {reason}',
+            f'The CPU takes its plain path for deformable attention and matching, up to 20 times as slow: {reason}',
             logger='current',
             level=logging.WARNING,
         )
@@ -74,7 +76,7 @@ def library_path() -> Path:
 
         root = get_default_build_root()
     facts = [torch.__version__, torch.__config__.show(), platform.machine(), *flags()]
-    parts = [*(file.read_bytes() for file in (SOURCE, HEADER, COMPILER)), *(fact.encode() for fact in facts)]
+    parts = [*(file.read_bytes() for file in (*SOURCES, *READ_BY_THEM, COMPILER)), *(fact.encode() for fact in facts)]
     return Path(root, f'fallen_trees_{hashlib.sha256(b"|".join(parts)).hexdigest()[:20]}.so').absolute()
 
 
@@ -127,9 +129,9 @@ def _build(path: Path) -> None:
     for program in (compiler, 'ninja'):
         if shutil.which(program, path=search) is None:
             raise CannotBuild(f'there is no {program} on PATH to compile it with.')
-    print_log('Compiling deformable attention for the CPU, once: 10 to 40 s.', logger='current')
+    print_log('Compiling deformable attention and matching for the CPU, once: 15 to 60 s.', logger='current')
     with tempfile.TemporaryDirectory(prefix=f'{path.stem}.', dir=path.parent) as folder:
-        _run([sys.executable, '-P', str(COMPILER), path.stem, folder, *flags(), str(SOURCE)], search)
+        _run([sys.executable, '-P', str(COMPILER), path.stem, folder, *flags(), *map(str, SOURCES)], search)
         with atomic_path(path) as temporary:
             shutil.copyfile(Path(folder, path.name), temporary)
 

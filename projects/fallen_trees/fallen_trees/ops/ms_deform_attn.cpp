@@ -66,7 +66,7 @@ void backward(const Problem& p, const T* value, const T* locations, const T* att
 // Calls `run` with the longest vectors that the channels can be cut into.
 template <typename T, typename F>
 void with_vectors(int64_t channels, F run) {
-  constexpr int most = deform_attn::VECTOR_BYTES / sizeof(T);
+  constexpr int most = VECTOR_BYTES / sizeof(T);
   const auto cut = [&](auto lanes, auto parts) {
     const bool fits = channels % (lanes * parts) == 0;
     if (fits) run(lanes, parts);

@@ -5,8 +5,9 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <cstring>
 #include <vector>
+
+#include "vectors.h"
 
 namespace deform_attn {
 
@@ -16,39 +17,6 @@ struct Problem {
   std::vector<int64_t> heights, widths, starts;
 
   int64_t samples() const { return levels * points; }
-};
-
-// Of the vectors computed with. Those of 64 bytes, where there are any, took a fifth longer.
-#if defined(__AVX__)
-constexpr int VECTOR_BYTES = 32;
-#else
-constexpr int VECTOR_BYTES = 16;
-#endif
-
-// N numbers that are computed with as one; N is a power of 2.
-template <typename T, int N>
-struct Vector {
-  typedef T type __attribute__((vector_size(N * sizeof(T))));
-
-  static type load(const T* from) {
-    type vector;
-    std::memcpy(&vector, from, sizeof(vector));
-    return vector;
-  }
-
-  static void store(T* to, type vector) { std::memcpy(to, &vector, sizeof(vector)); }
-
-  // Adds halves, then halves of these.
-  static T sum(type vector) {
-    if constexpr (N == 1) {
-      return vector[0];
-    } else {
-      typename Vector<T, N / 2>::type low, high;
-      std::memcpy(&low, &vector, sizeof(low));
-      std::memcpy(&high, reinterpret_cast<const char*>(&vector) + sizeof(low), sizeof(high));
-      return Vector<T, N / 2>::sum(low + high);
-    }
-  }
 };
 
 // The sampling points of one head and of up to QUERIES queries: so many at once that loops over them fill vectors.

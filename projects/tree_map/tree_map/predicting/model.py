@@ -19,11 +19,11 @@ from data_prep.errors import DataError
 from data_prep.imagery.rasters import sha256
 from fallen_trees.amp import amp_dtype
 from fallen_trees.checkpoint_reader import trusting
-from fallen_trees.coco_f1_metric import KEY
 from fallen_trees.config_keys import check_keys, merge_options
 from fallen_trees.derive import derive
 from fallen_trees.errors import ConfigError, EnvironmentFailure
 from fallen_trees.launch import read_config
+from fallen_trees.scoring.coco_f1_metric import KEY
 from fallen_trees.start_weights import read_checkpoint, require_fit
 from tree_map.predicting.network import Model
 

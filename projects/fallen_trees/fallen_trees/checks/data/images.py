@@ -17,7 +17,7 @@ def check_images(subject: Subject) -> Iterator[Finding]:
     """Check the headers of all image files, and decode as many as there are samples: `images`."""
     seen, unreadable, other_size = 0, [], []
     for split in subject.splits:
-        if loader_of(subject, split)['type'] == 'LoadImageFromFile':
+        if loader_of(subject, split)['type'] in ('LoadImageFromFile', 'LoadImageFromTiff'):
             for tile in tiles(subject, split):
                 seen += 1
                 _look(tile, _header_size(tile), unreadable, other_size)

@@ -8,6 +8,7 @@ from mmcv.image import rescale_size
 from fallen_trees.checks.finding import Finding, Verdict
 from fallen_trees.checks.subject import Subject
 from fallen_trees.derive import _datasets
+from fallen_trees.loading.load_annotations import loads_annotations
 
 FARTHEST = 1.25  # between the middle of training's scales and test's
 CUTS = ('Crop', 'Affine', 'Mosaic', 'CopyPaste', 'Rotate', 'Translate', 'Shear')
@@ -92,7 +93,7 @@ def empty_masks(subject: Subject) -> Iterator[Finding]:
         for number, step in enumerate(steps)
         if step['type'] == 'FilterAnnotations' and step.get('by_mask') and step.get('min_gt_mask_area', 1) >= 1
     ]
-    with_masks = any(step['type'] == 'LoadAnnotations' and step.get('with_mask') for step in steps)
+    with_masks = any(loads_annotations(step) and step.get('with_mask') for step in steps)
     if with_masks and cuts and not any(number > cuts[-1] for number in filters):
         message = (
             f'{steps[cuts[-1]]["type"]} leaves objects without a pixel in training; add after it '

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fallen_trees.crop_rle import MaskRuns, runs_of_crops
+from fallen_trees.heads.crop_rle import MaskRuns, runs_of_crops
 
 BLOCK = 64  # px; larger blocks compute more that is not needed, smaller ones are more in number
 Sizes = tuple[tuple[int, int], ...]

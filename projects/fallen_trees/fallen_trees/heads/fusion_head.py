@@ -16,9 +16,9 @@ from mmengine.structures import InstanceData
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fallen_trees.block_masks import enlarge, enlarged_runs
-from fallen_trees.crop_rle import MaskRuns
 from fallen_trees.errors import ConfigError
+from fallen_trees.heads.block_masks import enlarge, enlarged_runs
+from fallen_trees.heads.crop_rle import MaskRuns
 
 MASK_FORMATS = ('rle', 'crop', 'tensor')
 

@@ -31,14 +31,18 @@ class Float32Mask2FormerHead(Mask2FormerHead):
 
     Args:
         pixel_decoder: As in Mask2FormerHead; any registered class, which is run in float32.
+        half_pixel_decoder: Whether mixed precision reaches the pixel decoder too. FusedMSDeformAttnPixelDecoder
+            keeps sampling locations, weights and sums in float32 by itself; others do not.
         upsample_masks: Whether `predict` enlarges the mask logits of every query to the padded input, as MMDetection's
             MaskFormerFusionHead expects. By default they stay at the decoder's own stride, for a fusion head that
             enlarges only what it keeps.
         **kwargs: Of Mask2FormerHead.
     """
 
-    def __init__(self, *, pixel_decoder: ConfigDict, upsample_masks: bool = False, **kwargs) -> None:
-        module = MODELS.get(pixel_decoder['type'])
+    def __init__(
+        self, *, pixel_decoder: ConfigDict, half_pixel_decoder: bool = False, upsample_masks: bool = False, **kwargs
+    ) -> None:
+        module = None if half_pixel_decoder else MODELS.get(pixel_decoder['type'])
         if module is not None:  # else building it says that there is none
             pixel_decoder = ConfigDict(pixel_decoder, type=_in_float32(module))
         super().__init__(pixel_decoder=pixel_decoder, **kwargs)
@@ -62,7 +66,7 @@ class Float32Mask2FormerHead(Mask2FormerHead):
     @torch.no_grad()
     def _get_targets_single(self, cls_score: Tensor, mask_pred: Tensor, *args) -> tuple:
         """Match the queries of one image: scores (num_queries, classes + 1) and masks (num_queries, h, w) as logits."""
-        with _without_autocast(mask_pred):
+        with without_autocast(mask_pred):
             return super()._get_targets_single(cls_score.float(), mask_pred.float(), *args)
 
     def _loss_by_feat_single(self, cls_scores: Tensor, mask_preds: Tensor, *args) -> tuple[Tensor, Tensor, Tensor]:
@@ -78,7 +82,7 @@ class Float32Mask2FormerHead(Mask2FormerHead):
         Returns:
             Losses of class, mask and dice; float32.
         """
-        with _without_autocast(mask_preds):
+        with without_autocast(mask_preds):
             return super()._loss_by_feat_single(cls_scores.float(), mask_preds.float(), *args)
 
     def predict(self, x: tuple[Tensor, ...], batch_data_samples: SampleList) -> tuple[Tensor, Tensor]:
@@ -99,7 +103,7 @@ class _InFloat32:
     """Mixed in before a module's class: its forward gets float32 and no autocast."""
 
     def forward(self, feats: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        with _without_autocast(feats[0]):
+        with without_autocast(feats[0]):
             return super().forward([feat.float() for feat in feats])
 
 
@@ -109,5 +113,6 @@ def _in_float32(module: type) -> type:
     return type(f'Float32{module.__name__}', (_InFloat32, module), {})
 
 
-def _without_autocast(tensor: Tensor) -> AbstractContextManager:
+def without_autocast(tensor: Tensor) -> AbstractContextManager:
+    """Compute in the tensors' own precision on the device of a tensor."""
     return torch.autocast(tensor.device.type, enabled=False)

@@ -54,14 +54,26 @@ class GuardedHungarianAssigner(HungarianAssigner):
         gt_labels = gt_instances.labels
         gt_inds = gt_labels.new_zeros(len(pred_instances), dtype=torch.long)
         labels = torch.full_like(gt_inds, -1)
-        queries = torch.zeros(0, dtype=torch.long)
         if len(gt_inds) and len(gt_labels):
-            cost = self._finite(self._cost(pred_instances, gt_instances, img_meta).cpu())
-            queries, gts = (torch.from_numpy(side) for side in linear_sum_assignment(cost))
+            queries, gts = self.solve(self._cost(pred_instances, gt_instances, img_meta).cpu())
             gt_inds[queries.to(gt_inds.device)] = gts.to(gt_inds.device) + 1
             labels[queries.to(gt_inds.device)] = gt_labels[gts.to(gt_inds.device)]
-        self._count(queries, len(gt_inds))
+        else:
+            self._count(torch.zeros(0, dtype=torch.long), len(gt_inds))
         return AssignResult(num_gts=len(gt_labels), gt_inds=gt_inds, max_overlaps=None, labels=labels)
+
+    def solve(self, cost: Tensor) -> tuple[Tensor, Tensor]:
+        """Find the pairs of one matrix of costs, and count.
+
+        Args:
+            cost: (num_queries, num_gts), on the CPU.
+
+        Returns:
+            Queries, rising, and their true instances, (pairs,) int64 each.
+        """
+        queries, gts = (torch.from_numpy(side) for side in linear_sum_assignment(self._finite(cost)))
+        self._count(queries, len(cost))
+        return queries, gts
 
     def _cost(self, pred_instances: InstanceData, gt_instances: InstanceData, img_meta: dict | None) -> Tensor:
         """Weighted sum of all costs, (num_queries, num_gts), computed in float32."""

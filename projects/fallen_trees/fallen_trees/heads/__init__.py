@@ -1,0 +1,1 @@
+"""Mask2Former's head: matching, losses, attention, and instances from its logits."""

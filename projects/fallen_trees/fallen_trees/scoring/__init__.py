@@ -1,0 +1,1 @@
+"""Detections against truth: COCO's figures and those of one score threshold."""
