@@ -39,6 +39,7 @@ VARIANTS = {
     'mmcv attention': {f'{PIXELS}.type': 'MSDeformAttnPixelDecoder'},
     'AdamW unfused': {'fused': False},
     'channels last': {'channels_last': True},
+    'compiled': {'compile': ('backbone', 'panoptic_head.pixel_decoder')},
     'bfloat16': {'amp': True, f'{HEAD}.half_pixel_decoder': True},
 }
 Phases = tuple[Callable, ...]
@@ -132,6 +133,8 @@ def mmdetection(name: str, args: argparse.Namespace, changes: dict) -> tuple:
     model = MODELS.build(cfg.model)
     model.init_weights()
     model.train().to(args.device)
+    for part in changes.get('compile', ()):
+        model.get_submodule(part).compile()
     memory = torch.channels_last if changes.get('channels_last') else torch.contiguous_format
     model.to(memory_format=memory)
     pixels, masks = make_batch(args)
