@@ -196,3 +196,10 @@ def test_a_run_with_amp_loses_what_a_run_without_loses(demo_config, tmp_path):
     assert exact.dtypes == {torch.float32} and mixed.dtypes == {torch.bfloat16}
     assert exact.values != mixed.values and len(mixed.values) == 2
     assert mixed.values == pytest.approx(exact.values, rel=0.03)
+
+
+def test_a_model_with_regions_is_refused_in_bfloat16():
+    cfg = Config(dict(model=dict(type='MaskRCNN', rpn_head=dict()), optim_wrapper=dict(type='OptimWrapper')))
+    with pytest.raises(ConfigError, match='RoIAlign of a MaskRCNN do not take. Leave --amp away'):
+        apply_amp(cfg, 'cpu')
+    assert cfg.optim_wrapper.type == 'OptimWrapper'

@@ -390,3 +390,13 @@ def test_width_and_ceiling_of_straight_trunks():
         ceilings[width] = np.mean(values)
     assert 0.6 < ceilings[3] < 0.85 < ceilings[5] < ceilings[6] < 1
     assert grid_ceiling(mask, 1) == 1.0
+
+
+def test_masks_drawn_on_a_grid_of_each_box_have_no_pitch_of_the_tile(drawn):
+    init_default_scope('mmdet')
+    cfg = Config.fromfile(REPOSITORY / 'configs/mask_rcnn_trees_demo.py')
+    cfg.merge_from_dict(dict(data_root=str(drawn), image_size=(32, 32)))
+    derive(cfg, ('train', 'val', 'test'))
+    (finding,) = CHECKS['mask-pitch'](Subject(cfg, num_samples=12))
+    assert finding.verdict == Verdict.OK and finding.message.startswith('does not apply: masks are drawn on 28 x 28')
+    assert 0 < finding.figures['pitch_px'] < 32 / 28

@@ -2,7 +2,7 @@ import json
 import shutil
 
 import pytest
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 
 from fallen_trees.derive import derive
 from fallen_trees.errors import ConfigError
@@ -133,3 +133,35 @@ def test_facts_of_tiles_do_not_count_as_a_changed_run(demo_config):
     after = fingerprint(demo_config, {})
     del demo_config.train_dataloader.dataset.metainfo['tiles']
     assert fingerprint(demo_config, {}) == after
+
+
+def other_model(cfg, **head):
+    """Put the heads of another detector into a config."""
+    cfg.model = ConfigDict(
+        type='MaskRCNN',
+        rpn_head=dict(type='RPNHead', in_channels=8),
+        roi_head=dict(bbox_head=dict(type='Shared2FCBBoxHead', **head), mask_head=dict(num_classes=None)),
+        test_cfg=dict(rpn=dict(max_per_img=50), rcnn=dict(max_per_img=None)),
+    )
+    return cfg
+
+
+def test_other_detectors_are_filled_in_too(demo_config):
+    cfg = other_model(demo_config, num_classes=None, loss_cls=dict(type='CrossEntropyLoss', class_weight=None))
+    derive(cfg, SPLITS)
+    assert cfg.model.roi_head.bbox_head.num_classes == cfg.model.roi_head.mask_head.num_classes == 1
+    assert cfg.model.test_cfg == dict(rpn=dict(max_per_img=50), rcnn=dict(max_per_img=100))
+    # It tells classes from ground by other means than a class of its own.
+    assert cfg.model.roi_head.bbox_head.loss_cls.class_weight is None
+    assert 'num_classes' not in cfg.model.rpn_head
+
+
+def test_a_head_that_would_count_cocos_classes_is_refused(demo_config):
+    with pytest.raises(ConfigError, match=r'roi_head.bbox_head \(Shared2FCBBoxHead\).* would count 80; write num_cl'):
+        derive(other_model(demo_config), SPLITS)
+
+
+def test_a_schedule_of_another_kind_ends_with_the_run(demo_config):
+    demo_config.param_scheduler[1] = ConfigDict(type='PolyLR', by_epoch=False, begin=0, end=None)
+    derive(demo_config, ('train',))
+    assert demo_config.param_scheduler[1].end == demo_config.train_cfg.max_iters

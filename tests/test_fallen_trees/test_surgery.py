@@ -161,3 +161,16 @@ def test_what_is_no_surgery_stays_as_it_came(model, demo_config):
     state_dict, lines = fit(model.state_dict(), wide.state_dict(), None, None)
     assert lines == []
     assert torch.equal(state_dict['backbone.conv1.weight'], model.state_dict()['backbone.conv1.weight'])
+
+
+@pytest.mark.parametrize('named', [True, False])
+def test_ground_of_coco_panoptic_is_dropped_before_things_become_trees(named):
+    things, stuff, none = torch.randn(80, 8), torch.full((53, 8), 1e6), torch.randn(1, 8)
+    old = {CLASSES[0]: torch.cat([things, stuff, none]), CLASSES[1]: torch.zeros(134)}
+    wanted = {CLASSES[0]: torch.zeros(2, 8), CLASSES[1]: torch.zeros(2)}
+    names = [f'thing {number}' for number in range(80)] + [f'stuff {number}' for number in range(53)]
+    fitted, lines = fit(old, wanted, names if named else None, ('fallen_tree',))
+    assert torch.allclose(fitted[CLASSES[0]], torch.cat([things.mean(0, keepdim=True), none]))
+    assert '53 kinds of ground' in lines[0] and 'from 80 to 1' in lines[1]
+    whole, lines = fit(old, old, names, names)
+    assert torch.equal(whole[CLASSES[0]], old[CLASSES[0]]) and lines == []

@@ -15,6 +15,7 @@ from fallen_trees.loading.contiguous import ContiguousPackDetInputs, ContiguousR
 from fallen_trees.loading.load_annotations import LoadOutlineAnnotations
 from fallen_trees.loading.load_window import LoadImageFromScene, LoadImageFromTiff
 from fallen_trees.loading.outline_masks import OutlineMasks
+from fallen_trees.loading.paste_objects import PasteObjects
 from fallen_trees.loading.photometric import BytePhotoMetricDistortion
 from fallen_trees.loading.random_rot90 import RandomRot90
 from fallen_trees.ops.attention import FusedMSDeformAttnPixelDecoder, FusedMultiScaleDeformableAttention
@@ -28,6 +29,7 @@ from fallen_trees.resume.safe_checkpoint_hook import SafeCheckpointHook
 from fallen_trees.resume.samplers import SeededEpochSampler, SeededInfiniteSampler
 from fallen_trees.resume.seeded_dataset import SeededDataset
 from fallen_trees.scoring.coco_f1_metric import CocoF1Metric
+from fallen_trees.staged_unfreeze_hook import StagedUnfreezeHook
 
 __all__ = [
     'BFloat16OptimWrapper',
@@ -51,6 +53,7 @@ __all__ = [
     'LoadOutlineAnnotations',
     'OutlineMasks',
     'PanelVisualizer',
+    'PasteObjects',
     'PictureHook',
     'RandomRot90',
     'ResumableEarlyStoppingHook',
@@ -59,5 +62,6 @@ __all__ = [
     'SeededDataset',
     'SeededEpochSampler',
     'SeededInfiniteSampler',
+    'StagedUnfreezeHook',
     'checkpoint_reader',
 ]

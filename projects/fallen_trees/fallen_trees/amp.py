@@ -63,10 +63,15 @@ def apply_amp(cfg: Config, device: str | torch.device | None = None) -> str:
         A line for the log.
 
     Raises:
-        ConfigError: If the device or the config's own `optim_wrapper` knows no mixed precision.
+        ConfigError: If the device, the model or the config's own `optim_wrapper` knows no mixed precision.
     """
     dtype = amp_dtype(device or get_device())
     wrapper = cfg.optim_wrapper
+    if dtype == torch.bfloat16 and 'rpn_head' in (cfg.get('model') or {}):
+        raise ConfigError(
+            f"--amp would train in bfloat16 here, which mmcv's NMS and RoIAlign of a {cfg.model.type} do not take. "
+            'Leave --amp away.'
+        )
     if wrapper.get('type', 'OptimWrapper') not in REPLACED:
         raise ConfigError(
             f'--amp must replace an OptimWrapper; optim_wrapper.type is {wrapper.type}. Leave --amp away, or change it.'

@@ -4,11 +4,14 @@ data_root                       -> where each loader reads, and the file its eva
 classes of the training file    -> metainfo, class counts of heads, class weights
 tiles of the training file      -> metainfo, and so every checkpoint: size, GSD, bands
 image_size                      -> resize and crop of every pipeline
-train_cfg.max_iters             -> LR milestones and ends
-queries                         -> detections kept per image
+train_cfg.max_iters             -> LR milestones, begins and ends; momentum of averaged weights
+data set of a pipeline          -> tiles that PasteObjects takes from
+stages of what is trained       -> DistributedDataParallel looks for weights without a gradient
+queries, or COCO's limit        -> detections kept per image
 num_workers=0                   -> persistent_workers=False
 """
 
+import copy
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,10 +19,11 @@ from mmengine.config import Config, ConfigDict
 
 from fallen_trees.classes import classes_in, read_coco, require_classes, require_images, require_instances
 from fallen_trees.errors import ConfigError
+from fallen_trees.model_classes import fill_in_model
 from fallen_trees.tile_facts import tile_facts
 
 REPOSITORY = Path(__file__).resolve().parents[3]
-NO_OBJECT_WEIGHT = 0.1
+EMA_HORIZON = 0.05  # share of the run over which weights are averaged
 
 
 def derive(cfg: Config, splits: tuple[str, ...], classes: tuple[str, ...] | None = None) -> list[str]:
@@ -43,6 +47,7 @@ def derive(cfg: Config, splits: tuple[str, ...], classes: tuple[str, ...] | None
     _derive_workers(cfg, splits)
     if 'train' in splits:
         _derive_schedule(cfg)
+        _derive_hooks(cfg)
     return notes
 
 
@@ -70,6 +75,7 @@ def _derive_data(cfg: Config, splits: tuple[str, ...], classes: tuple[str, ...] 
         require_classes(tuple(classes), coco, ann_file)
         if split == 'train':
             require_instances(tuple(classes), coco, ann_file)
+            _derive_donors(cfg)
     _set_classes(cfg, tuple(classes), metainfo.get('palette'))
     if 'train' in files:
         _set_tiles(cfg, tile_facts(files['train'][1], files['train'][0]))
@@ -94,13 +100,7 @@ def _set_classes(cfg: Config, classes: tuple[str, ...], palette: list | None) ->
     for split in ('train', 'val', 'test'):
         for dataset in _datasets(cfg.get(f'{split}_dataloader')):
             dataset.setdefault('metainfo', ConfigDict(metainfo))
-    for node in _dicts(cfg.model):
-        for key in ('num_things_classes', 'num_classes'):
-            if key in node and node[key] is None:
-                node[key] = len(classes)
-        if 'class_weight' in node and node.class_weight is None:
-            node.class_weight = [1.0] * len(classes) + [NO_OBJECT_WEIGHT]
-    _derive_limit(cfg, len(classes))
+    fill_in_model(cfg.model, len(classes))
 
 
 def _set_tiles(cfg: Config, facts: dict | None) -> None:
@@ -109,18 +109,14 @@ def _set_tiles(cfg: Config, facts: dict | None) -> None:
         dataset.metainfo.setdefault('tiles', facts)
 
 
-def _derive_limit(cfg: Config, num_classes: int) -> None:
-    """Keep at most one detection per query; more than queries x classes would end the first validation in an error."""
-    head, test_cfg = cfg.model.get('panoptic_head'), cfg.model.get('test_cfg')
-    if head is None or test_cfg is None:
-        return
-    if test_cfg.get('max_per_image') is None:
-        test_cfg.max_per_image = head.num_queries
-    if test_cfg.max_per_image > head.num_queries * num_classes:
-        raise ConfigError(
-            f'model.test_cfg.max_per_image={test_cfg.max_per_image} asks for more detections than '
-            f'{head.num_queries} queries x {num_classes} classes can give. Lower it, or leave it None.'
-        )
+def _derive_donors(cfg: Config) -> None:
+    """Have objects pasted out of the training set itself, loaded by the steps before the one that pastes."""
+    for dataset in list(_datasets(cfg.train_dataloader)):
+        for number, step in enumerate(dataset.get('pipeline') or []):
+            if step.get('donors', 0) is None:
+                donors = copy.deepcopy(dataset)
+                donors.pipeline = donors.pipeline[:number]
+                step['donors'] = donors
 
 
 def _derive_workers(cfg: Config, splits: tuple[str, ...]) -> None:
@@ -140,20 +136,40 @@ def _derive_sizes(cfg: Config) -> None:
 
 def _derive_schedule(cfg: Config) -> None:
     max_iters = cfg.train_cfg.get('max_iters')
-    open_ended = [node.type for node in cfg.get('param_scheduler') or [] if node.get('end', 0) is None]
+    schedulers = cfg.get('param_scheduler') or []
+    open_ended = [node.type for node in schedulers if node.get('end', 0) is None]
     if open_ended and max_iters is None:
         raise ConfigError(
             f'the end of {" and ".join(open_ended)} follows from train_cfg.max_iters, which is not set; '
             'set it, or state begin, end and milestones of each param_scheduler in epochs.'
         )
-    for scheduler in cfg.get('param_scheduler') or []:
+    warm = 0
+    for scheduler in schedulers:
         if scheduler.type == 'LinearLR' and scheduler.get('end', 0) is None:
             warmup = cfg.lr_warmup_updates * cfg.optim_wrapper.get('accumulative_counts', 1)
             # MMEngine's ramp of one iteration never rises
-            scheduler.end = max(2, min(warmup, max_iters // 10))
-        if scheduler.type == 'MultiStepLR' and scheduler.get('milestones', 0) is None:
+            warm = scheduler.end = max(2, min(warmup, max_iters // 10))
+        elif scheduler.get('end', 0) is None:
             scheduler.end = max_iters
+        if scheduler.type == 'MultiStepLR' and scheduler.get('milestones', 0) is None:
             scheduler.milestones = [round(share * max_iters) for share in cfg.lr_milestones]
+        if scheduler.get('begin', 0) is None:  # what falls from its first iteration on waits for the warm-up
+            scheduler.begin = warm
+
+
+def _derive_hooks(cfg: Config) -> None:
+    """Average weights over a share of the run, `ema_horizon`: MMEngine's 5000 iterations are all of a short one."""
+    for hook in cfg.get('custom_hooks') or []:
+        if hook.get('type') == 'EMAHook' and (hook.get('momentum', 0) is None or hook.get('gamma', 0) is None):
+            share, max_iters = cfg.get('ema_horizon', EMA_HORIZON), cfg.train_cfg.get('max_iters')
+            if max_iters is None:
+                raise ConfigError('momentum of EMAHook follows from train_cfg.max_iters, which is not set; state it.')
+            if hook.get('momentum', 0) is None:
+                hook.momentum = 1 / max(2, share * max_iters)
+            if hook.get('gamma', 0) is None:  # MomentumAnnealingEMA: the same share of what has been run so far
+                hook.gamma = max(1, 1 / share - 1)
+        if hook.get('type') == 'StagedUnfreezeHook':
+            cfg.setdefault('find_unused_parameters', True)
 
 
 def _datasets(node: object) -> Iterator[ConfigDict]:

@@ -28,11 +28,30 @@ EMA = "dict(type='EMAHook', ema_type='ExpMomentumEMA', momentum=0.1, update_buff
 STOP = "dict(type='ResumableEarlyStoppingHook', patience=1)"
 HOOKS = "custom_hooks = [dict(type='IterationSeedHook'), dict(type='InterruptHook'), dict(type='GuardHook'), {}]\n"
 ACCUMULATE = 'optim_wrapper = dict(accumulative_counts=2)\n'
+AVERAGE = "dict(type='EMAHook', ema_type='MomentumAnnealingEMA', momentum=None, gamma=None, priority=49)"
+STAGES = "dict(type='StagedUnfreezeHook', stages=[dict(begin=0, frozen=['backbone']), dict(begin=0.5, frozen=[])])"
+RECIPE = """
+train_pipeline = [
+    dict(type='LoadImageFromFile', to_float32=False),
+    dict(type='LoadOutlineAnnotations', with_bbox=True, with_mask=True),
+    dict(type='PasteObjects', donors=None, prob=1.0, parts=True),
+    dict(type='RandomRot90'),
+    dict(type='Resize', scale=None, keep_ratio=True),
+    dict(type='FilterAnnotations', min_gt_bbox_wh=(1, 1), min_gt_mask_area=16, by_mask=True, keep_empty=False),
+    dict(type='ContiguousPackDetInputs'),
+]
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.001, by_epoch=False, begin=0, end=None),
+    dict(type='PolyLR', power=0.9, by_epoch=False, begin=None, end=None),
+]
+"""
 KINDS = {
     'plain': ('', ()),
     'ema': (HOOKS.format(EMA), ()),
     'accumulated': (ACCUMULATE, ()),
     'bf16': ('', ('--amp',)),
+    'recipe': (HOOKS.format(f'{AVERAGE}, {STAGES}') + ACCUMULATE + RECIPE, ()),
     'early stopping': (HOOKS.format(STOP), ()),
     'all': (HOOKS.format(f'{EMA}, {STOP}') + ACCUMULATE, ('--amp',)),
 }
@@ -106,6 +125,7 @@ CI = {
     ('iterations', 'plain', 'between saves'),
     ('iterations', 'ema', 'in the first validation'),
     ('iterations', 'accumulated', 'inside a later save'),
+    ('iterations', 'recipe', 'late'),
     ('iterations', 'early stopping', 'right after a validation'),
     ('iterations', 'all', 'in the second validation'),
     ('epochs', 'plain', 'before the first save'),

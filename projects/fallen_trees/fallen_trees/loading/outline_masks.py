@@ -28,6 +28,8 @@ from torch import Tensor
 from fallen_trees.loading.outline_drawing import Covered, Outline, Piece, draw
 from fallen_trees.loading.pixel_frame import PixelFrame
 
+ROUNDING = 1e-6  # px
+
 
 class OutlineMasks(BitmapMasks):
     """Masks of N objects that behave as MMDetection's BitmapMasks, and are it wherever MMDetection asks for its type.
@@ -224,8 +226,9 @@ class OutlineMasks(BitmapMasks):
         if isinstance(self._outlines[n], list):
             rings = [self._frame.place(np.reshape(ring, (-1, 2))) for ring in self._outlines[n]]
             low, high = (ufunc.reduce(np.concatenate(rings)) for ufunc in (np.minimum, np.maximum))
-            seen = self._frame.seen_xyxy
-            if seen == (0, 0, *self._frame.size_wh) or ((low >= seen[:2]).all() and (high <= seen[2:]).all()):
+            seen = np.array(self._frame.seen_xyxy) + (-ROUNDING, -ROUNDING, ROUNDING, ROUNDING)
+            everything = self._frame.seen_xyxy == (0, 0, *self._frame.size_wh)
+            if everything or ((low >= seen[:2]).all() and (high <= seen[2:]).all()):
                 return [ring.ravel() for ring in rings]
         return pycoco.encode(np.asfortranarray(self[n].to_ndarray()[0]))
 

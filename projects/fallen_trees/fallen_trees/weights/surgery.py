@@ -15,6 +15,7 @@ from torch import Tensor
 
 QUERIES = ('panoptic_head.query_feat.weight', 'panoptic_head.query_embed.weight')
 CLASSES = ('panoptic_head.cls_embed.weight', 'panoptic_head.cls_embed.bias')
+COCO_THINGS, COCO_STUFF = 80, 53  # rows of a classifier trained on COCO panoptic, in this order, "no object" last
 NOISE = 0.1  # of a copied query, in standard deviations of each of its channels over all queries
 
 Names = Sequence[str] | None
@@ -35,6 +36,9 @@ def fit(
         The new state dict, and one line for each thing done, none when nothing had to be.
     """
     fitted, lines = dict(state_dict), []
+    if all(name in fitted and name in wanted for name in CLASSES) and _has_stuff(fitted, wanted):
+        old_classes = _drop_stuff(fitted, old_classes)
+        lines.append(f'Classes: {COCO_STUFF} kinds of ground of COCO panoptic are dropped, {COCO_THINGS} things stay.')
     if all(name in fitted and name in wanted for name in QUERIES):
         old, new = len(fitted[QUERIES[0]]), len(wanted[QUERIES[0]])
         if old != new and all(fitted[name].shape[1:] == wanted[name].shape[1:] for name in QUERIES):
@@ -165,6 +169,17 @@ def _only_bands_differ(old: Tensor, new: Tensor) -> bool:
 
 def _said_of_bands(old: int, new: int) -> str:
     return f'{"added bands" if new > old else "all"} start as the mean of the old filters, all x {old}/{new}'
+
+
+def _has_stuff(old: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> bool:
+    return len(old[CLASSES[0]]) == COCO_THINGS + COCO_STUFF + 1 != len(wanted[CLASSES[0]])
+
+
+def _drop_stuff(tensors: dict[str, Tensor], names: Names) -> Names:
+    """Leave a classifier with things: a new class that started as the mean with sky and grass would see them too."""
+    kept = [*range(COCO_THINGS), COCO_THINGS + COCO_STUFF]
+    tensors.update({name: tensors[name][kept] for name in CLASSES})
+    return names[:COCO_THINGS] if names is not None else None
 
 
 def _fit_queries(tensors: dict[str, Tensor], num_queries: int) -> str:

@@ -22,6 +22,9 @@ def check_mask_pitch(subject: Subject) -> Iterator[Finding]:
     threshold: what a network that predicts coverage cannot surpass. Straight trunks 3, 4, 5 and 6 px wide end at about
     0.7, 0.8, 0.9 and 0.94.
     """
+    if 'roi_head' in subject.cfg.model:
+        yield _per_box(subject)
+        return
     stride = mask_stride(subject)
     masks = [mask for fed in subject.fed for mask in _masks(fed.sample.gt_instances) if mask.sum() >= LEAST_AREA_PX]
     if len(masks) < ENOUGH:
@@ -50,6 +53,19 @@ def check_mask_pitch(subject: Subject) -> Iterator[Finding]:
     else:
         message = f'{said}; a perfect prediction reaches an IoU of about {ceiling:.2f}.'
         yield Finding('mask-pitch', Verdict.OK, message, figures)
+
+
+def _per_box(subject: Subject) -> Finding:
+    """A model that draws each mask on a grid of its own, as large as its box: enlarging tiles changes nothing."""
+    cells = (subject.cfg.model.get('train_cfg') or {}).get('rcnn', {}).get('mask_size', 28)
+    boxes = [fed.sample.gt_instances.bboxes for fed in subject.fed]
+    sides = np.concatenate([np.asarray(box.tensor if hasattr(box, 'tensor') else box).reshape(-1, 4) for box in boxes])
+    pitch = float(np.median((sides[:, 2:] - sides[:, :2]).max(axis=1))) / cells if len(sides) else 0.0
+    message = (
+        f'does not apply: masks are drawn on {cells} x {cells} cells of each box, whatever image_size; a cell of the '
+        f'median object is {pitch:.1f} px on its longer side.'
+    )
+    return Finding('mask-pitch', Verdict.OK, message, dict(objects=len(sides), pitch_px=round(pitch, 2)))
 
 
 def mask_stride(subject: Subject) -> int:

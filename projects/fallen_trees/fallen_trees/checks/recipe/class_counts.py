@@ -64,6 +64,7 @@ def instances_out(subject: Subject) -> Iterator[Finding]:
             f'model.test_cfg.max_per_image={most} is more than {queries} queries x {count} classes give, which ends '
             'the first validation; leave it None.'
         )
+    most = most or (test_cfg.get('rcnn') or test_cfg).get('max_per_img')
     for message in wrong:
         yield Finding(name, Verdict.ERROR, message)
     if not wrong:

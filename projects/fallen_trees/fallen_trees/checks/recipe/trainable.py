@@ -7,6 +7,7 @@ from torch import nn
 from fallen_trees.checks.finding import Finding, Verdict
 from fallen_trees.checks.recipe.model import build_model, build_optimiser
 from fallen_trees.checks.subject import Subject
+from fallen_trees.staged_unfreeze_hook import freeze
 
 LITTLE = 0.05  # frozen backbone and pixel decoder leave a third of a Mask2Former R50
 
@@ -14,6 +15,9 @@ LITTLE = 0.05  # frozen backbone and pixel decoder leave a third of a Mask2Forme
 def trainable_share(subject: Subject) -> Iterator[Finding]:
     """Check which share of the parameters has a gradient and a learning rate: `trainable-share`."""
     name, model = 'trainable-share', build_model(subject.cfg)
+    for hook in subject.cfg.get('custom_hooks') or []:
+        if hook['type'] == 'StagedUnfreezeHook':  # later stages train more
+            freeze(model, hook['stages'][0]['frozen'])
     total = sum(weight.numel() for weight in model.parameters())
     moving = _moving(subject, model)
     share = sum(weight.numel() for weight in model.parameters() if id(weight) in moving) / total

@@ -1,0 +1,87 @@
+"""A tool in a process of its own: it ends with whoever started it, keeps a lock while it lives, and logs to a file."""
+
+import fcntl
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from fallen_trees.resume.launched import end_with_parent
+
+GRACE_S = 120  # to finish a step and save; then a process that was told to end is killed
+
+
+def lock(path: Path) -> int | None:
+    """Lock a file that every process started with the lock keeps locked, until the last of them is gone.
+
+    Returns:
+        A file descriptor, or None while somebody else holds the lock. Where the file system knows no locks, one that
+        guards nothing.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        return None
+    except OSError:
+        pass
+    return fd
+
+
+class Process:
+    """A running tool.
+
+    It has a session of its own, so that a terminal's Ctrl-C reaches it only through us and not twice: a training run
+    takes a second signal for an order to end at once. If we die, however, the kernel tells it to save and end.
+
+    Args:
+        command: With the interpreter.
+        log: File that takes what it says, at its end.
+        lock_fd: Of a lock that it holds as long as it lives.
+        threads: For arithmetic, unless the environment says.
+    """
+
+    def __init__(self, command: Sequence[str], log: Path, lock_fd: int, threads: int) -> None:
+        parent = os.getpid()
+        environment = {'OMP_NUM_THREADS': str(threads), **os.environ}
+        fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+        try:
+            self.log, self._log_start = log, os.fstat(fd).st_size
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=fd, stderr=fd, env=environment, pass_fds=[lock_fd],
+                start_new_session=True, preexec_fn=lambda: end_with_parent(signal.SIGTERM, parent),
+            )  # fmt: skip
+        finally:
+            os.close(fd)
+        self._started, self._kill_at = time.monotonic(), float('inf')
+
+    @property
+    def seconds(self) -> float:
+        """Since it was started."""
+        return time.monotonic() - self._started
+
+    def code(self) -> int | None:
+        """Its exit code as a shell sees it, None while it runs."""
+        code = self._process.poll()
+        if code is None and time.monotonic() > self._kill_at:
+            self._process.kill()
+        return code if code is None or code >= 0 else 128 - code
+
+    def tell(self, signum: int) -> None:
+        """Pass a signal on; if that does not end it within two minutes, it is killed."""
+        if self._process.poll() is None:
+            self._process.send_signal(signum)
+            self._kill_at = min(self._kill_at, time.monotonic() + GRACE_S)
+
+    def last_words(self) -> str:
+        """The line that says why it ended, as far as it said so."""
+        with open(self.log, 'rb') as file:
+            file.seek(self._log_start)
+            lines = file.read().decode(errors='replace').splitlines()
+        errors = [line.removeprefix('error: ') for line in lines if line.startswith('error: ')]
+        said = errors or [line.strip() for line in lines if line.strip()]
+        return said[-1] if said else 'it said nothing'

@@ -1,0 +1,89 @@
+"""What a model's config leaves open about classes and detections, for any detector of MMDetection.
+
+None means "follows from the data". A head that says nothing at all would count the 80 classes of COCO: that is refused.
+"""
+
+import inspect
+from collections.abc import Iterator
+
+from mmdet.registry import MODELS
+from mmengine.config import ConfigDict
+
+from fallen_trees.errors import ConfigError
+
+COUNTS = ('num_things_classes', 'num_classes')
+NO_OBJECT_WEIGHT = 0.1
+COCO_LIMIT = 100  # detections of an image and class that COCO's figures count
+
+
+def fill_in_model(model: ConfigDict, num_classes: int) -> None:
+    """Fill in, in place, every class count, class weight and limit of detections that is None.
+
+    Args:
+        model: Of a config. Stated values stay as stated; the doctor holds them against the data.
+        num_classes: Of the data.
+
+    Raises:
+        ConfigError: If a head states no count and would take another one by itself, or if the model is asked for more
+            detections than it has queries and classes for.
+    """
+    for path, node in _nodes(model, 'model'):
+        for key in COUNTS:
+            if key in node and node[key] is None:
+                node[key] = num_classes
+        # Only with queries is "no object" a class of its own that needs a weight below the others'.
+        loss = node.get('loss_cls')
+        if 'num_things_classes' in node and isinstance(loss, dict) and loss.get('class_weight', 0) is None:
+            loss['class_weight'] = [1.0] * num_classes + [NO_OBJECT_WEIGHT]
+        _require_count(node, path, num_classes)
+    _fill_in_limits(model, num_classes)
+
+
+def _require_count(node: ConfigDict, path: str, num_classes: int) -> None:
+    kind = node.get('type')
+    found = MODELS.get(kind) if isinstance(kind, str) and kind.endswith('Head') else None
+    if found is None or any(key in node for key in COUNTS):
+        return
+    for key in COUNTS:
+        count = _default(found, key)
+        if count not in (None, 1, num_classes):  # 1: an RPN tells objects from ground, whatever they are
+            raise ConfigError(
+                f'{path} ({kind}) must count the {num_classes} classes of the data and states no {key}, so it would '
+                f'count {count}; write {key}=None, which is filled in.'
+            )
+
+
+def _default(target: type, argument: str) -> int | None:
+    """What a class takes for an argument that it is not given; None where it must be given or is unknown."""
+    for base in inspect.getmro(target):
+        found = inspect.signature(base.__init__).parameters.get(argument)
+        if found is not None:
+            return found.default if isinstance(found.default, int) else None
+    return None
+
+
+def _fill_in_limits(model: ConfigDict, num_classes: int) -> None:
+    """Keep what queries can give, and as many as COCO counts of models without queries."""
+    test_cfg, head = model.get('test_cfg') or {}, model.get('panoptic_head') or {}
+    for _, node in _nodes(test_cfg, ''):
+        if 'max_per_img' in node and node['max_per_img'] is None:
+            node['max_per_img'] = COCO_LIMIT
+    if not head.get('num_queries') or not test_cfg:
+        return
+    if test_cfg.get('max_per_image') is None:
+        test_cfg['max_per_image'] = head['num_queries']
+    if test_cfg['max_per_image'] > head['num_queries'] * num_classes:
+        # It would end the first validation in an error.
+        raise ConfigError(
+            f'model.test_cfg.max_per_image={test_cfg["max_per_image"]} asks for more detections than '
+            f'{head["num_queries"]} queries x {num_classes} classes can give. Lower it, or leave it None.'
+        )
+
+
+def _nodes(node: object, path: str) -> Iterator[tuple[str, ConfigDict]]:
+    """Every dict inside nested dicts and lists with its dotted path, outermost first."""
+    if isinstance(node, dict):
+        yield path, node
+    items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list | tuple) else ()
+    for key, item in list(items):
+        yield from _nodes(item, f'{path}.{key}')
