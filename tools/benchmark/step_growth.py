@@ -22,7 +22,7 @@ from fallen_trees.cpu import keep_freed_memory
 
 ARMS = ('mmdet', 'ours')
 START = dict(size=256, batch=2, queries=100, trees=15)
-AXES = dict(size=(128, 256, 384, 512), queries=(25, 100, 200, 400), trees=(5, 15, 50, 150), batch=(1, 2, 4, 8))
+AXES = dict(size=(128, 256, 384, 512), queries=(25, 50, 100, 200), trees=(5, 15, 50, 150), batch=(1, 2, 3, 4))
 LABELS = dict(size='side of the image, px', queries='queries', trees='trees in a tile', batch='tiles in a batch')
 
 
