@@ -9,11 +9,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from fallen_trees.checks.recipe.live_bytes import LiveBytes
 
 PHASES = ('forward', 'criterion', 'backward', 'optimizer')
-TO_HOST = (
-    '_local_scalar_dense',
-    'nonzero',
-    'masked_select',
-)  # they, and indexing with booleans, need a size or a value
+# They need a value or a size on the host, and so does indexing with booleans.
+TO_HOST = ('_local_scalar_dense', 'nonzero', 'masked_select')
 
 
 class _Counter(TorchDispatchMode):
