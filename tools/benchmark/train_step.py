@@ -55,12 +55,16 @@ def main() -> None:
     parser.add_argument('--threads', type=int, default=torch.get_num_threads())
     parser.add_argument('--device', choices=('cpu', 'cuda'), default='cuda' if torch.cuda.is_available() else 'cpu')
     parser.add_argument('--arms', nargs='+', default=None, metavar='ARM', help='these only, by the names in the table')
+    parser.add_argument('--profile', action='store_true', help='list what the first arm spends a step on, and end')
     args = parser.parse_args()
     warnings.filterwarnings('ignore')
     torch.set_num_threads(args.threads)
     keep_freed_memory()
     names = args.arms or ['mmdet', 'hf', 'ours', *([] if args.quick else VARIANTS)]
     arms = {name: make_arm(name, args) for name in names}
+    if args.profile:
+        print(profile_of(arms[names[0]]))
+        return
     rows = measure(arms, 5 if args.quick else args.steps)
     for name, row in rows.items():
         row.update(counts_of(arms[name], args.device))
@@ -93,6 +97,16 @@ def measure(arms: dict[str, Phases], steps: int) -> dict[str, dict[str, float]]:
         }
         for name, table in seconds.items()
     }
+
+
+def profile_of(phases: Phases) -> str:
+    """A table of the operations of a warm step, the longest first, by the time that they take themselves."""
+    for _ in range(3):
+        with torch.profiler.profile(record_shapes=False) as profiler:
+            value = None
+            for phase in phases:
+                value = phase(value)
+    return profiler.key_averages().table(sort_by='self_cpu_time_total', row_limit=30, max_name_column_width=50)
 
 
 def make_arm(name: str, args: argparse.Namespace) -> Phases:

@@ -76,19 +76,17 @@ def test_a_logit_that_is_not_finite_shows_in_its_query_alone(value):
     assert not softplus[1, 5].isfinite() and softplus.isfinite().sum() == softplus.numel() - 1
 
 
-def test_sums_do_not_depend_on_the_number_of_threads():
+def test_results_do_not_depend_on_the_number_of_threads():
     given, threads = inputs(queries=30, objects=6), torch.get_num_threads()
     results = []
     for count in (1, 3):
         torch.set_num_threads(count)
-        points = uncertain_points(given[0][0], 50, 3.0, 0.75)
-        results.append(matching_sums(*given))
         torch.manual_seed(0)
-        results.append(uncertain_points(given[0][0], 50, 3.0, 0.75))
-        assert points.shape == results[-1].shape
+        results.append((matching_sums(*given), uncertain_points(given[0][0], 50, 3.0, 0.75)))
     torch.set_num_threads(threads)
-    assert all(torch.equal(getattr(results[0], name), getattr(results[2], name)) for name in FIELDS)
-    assert torch.equal(results[1], results[3])
+    (sums, points), (other_sums, other_points) = results
+    assert all(torch.equal(getattr(sums, name), getattr(other_sums, name)) for name in FIELDS)
+    assert torch.equal(points, other_points)
 
 
 @pytest.mark.parametrize('mask', [(52, 36), (1, 1), (7, 200)])
