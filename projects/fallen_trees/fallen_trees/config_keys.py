@@ -58,7 +58,7 @@ def check_keys(cfg: Config) -> None:
         near = _nearest(key, known, cutoff=0.85)
         if near:
             raise ConfigError(f"{cfg.filename}: nothing reads the key '{key}'; is '{near}' meant?")
-    for path, node in _dicts(cfg._cfg_dict.to_dict(), ''):
+    for path, node in dicts_in(cfg._cfg_dict.to_dict()):
         arguments = _arguments_of(node.get('type'), CHECKED)
         for key in node if arguments else ():
             if key not in arguments | EVERYWHERE:
@@ -127,12 +127,13 @@ def _keyword_arguments(target: type | Callable) -> set[str] | None:
     return None
 
 
-def _dicts(node: object, path: str) -> Iterator[tuple[str, dict]]:
+def dicts_in(node: object, path: str = '') -> Iterator[tuple[str, dict]]:
+    """Every dict inside nested dicts and lists with its dotted path below `path`, outermost first."""
     if isinstance(node, dict):
         yield path, node
     items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list | tuple) else ()
-    for key, value in items:
-        yield from _dicts(value, f'{path}.{key}'.lstrip('.'))
+    for key, value in list(items):  # whoever asks may change them
+        yield from dicts_in(value, f'{path}.{key}'.lstrip('.'))
 
 
 def _suggest(key: str, keys: set[str]) -> str:

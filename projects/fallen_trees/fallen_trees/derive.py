@@ -18,6 +18,7 @@ from pathlib import Path
 from mmengine.config import Config, ConfigDict
 
 from fallen_trees.classes import classes_in, read_coco, require_classes, require_images, require_instances
+from fallen_trees.config_keys import dicts_in
 from fallen_trees.errors import ConfigError
 from fallen_trees.model_classes import fill_in_model
 from fallen_trees.tile_facts import tile_facts
@@ -183,8 +184,4 @@ def _pipelines(loader: object) -> list:
 
 def _dicts(node: object) -> Iterator[ConfigDict]:
     """Every dict inside nested dicts and lists, outermost first."""
-    if isinstance(node, dict):
-        yield node
-    items = node.values() if isinstance(node, dict) else node if isinstance(node, list | tuple) else ()
-    for item in items:
-        yield from _dicts(item)
+    return (found for _, found in dicts_in(node))

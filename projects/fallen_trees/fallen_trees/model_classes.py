@@ -4,11 +4,11 @@ None means "follows from the data". A head that says nothing at all would count 
 """
 
 import inspect
-from collections.abc import Iterator
 
 from mmdet.registry import MODELS
 from mmengine.config import ConfigDict
 
+from fallen_trees.config_keys import dicts_in
 from fallen_trees.errors import ConfigError
 
 COUNTS = ('num_things_classes', 'num_classes')
@@ -27,7 +27,7 @@ def fill_in_model(model: ConfigDict, num_classes: int) -> None:
         ConfigError: If a head states no count and would take another one by itself, or if the model is asked for more
             detections than it has queries and classes for.
     """
-    for path, node in _nodes(model, 'model'):
+    for path, node in dicts_in(model, 'model'):
         for key in COUNTS:
             if key in node and node[key] is None:
                 node[key] = num_classes
@@ -65,7 +65,7 @@ def _default(target: type, argument: str) -> int | None:
 def _fill_in_limits(model: ConfigDict, num_classes: int) -> None:
     """Keep what queries can give, and as many as COCO counts of models without queries."""
     test_cfg, head = model.get('test_cfg') or {}, model.get('panoptic_head') or {}
-    for _, node in _nodes(test_cfg, ''):
+    for _, node in dicts_in(test_cfg):
         if 'max_per_img' in node and node['max_per_img'] is None:
             node['max_per_img'] = COCO_LIMIT
     if not head.get('num_queries') or not test_cfg:
@@ -78,12 +78,3 @@ def _fill_in_limits(model: ConfigDict, num_classes: int) -> None:
             f'model.test_cfg.max_per_image={test_cfg["max_per_image"]} asks for more detections than '
             f'{head["num_queries"]} queries x {num_classes} classes can give. Lower it, or leave it None.'
         )
-
-
-def _nodes(node: object, path: str) -> Iterator[tuple[str, ConfigDict]]:
-    """Every dict inside nested dicts and lists with its dotted path, outermost first."""
-    if isinstance(node, dict):
-        yield path, node
-    items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list | tuple) else ()
-    for key, item in list(items):
-        yield from _nodes(item, f'{path}.{key}')
