@@ -30,4 +30,4 @@ tests = dict(
     drawn=dict(metrics=['coco/segm_mAP', 'coco/segm_mAP_50', 'coco/segm_F1_50']),
     finland=dict(options={'data_root': 'data/finland'}, metrics=['coco/segm_mAP_50', 'coco/segm_recall_50']),
 )
-timeout_minutes = 60
+timeout_minutes = 120

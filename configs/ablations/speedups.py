@@ -40,4 +40,4 @@ arms = dict(
 
 metrics = ['coco/segm_mAP', 'coco/segm_mAP_50']
 tests = dict(drawn=dict(metrics=['coco/segm_mAP', 'coco/segm_mAP_50']))
-timeout_minutes = 60
+timeout_minutes = 120
