@@ -1,0 +1,1 @@
+"""How good a map is: found trees against labelled ones, in metres, scene by scene, with intervals."""
