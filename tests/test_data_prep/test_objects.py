@@ -93,6 +93,48 @@ def test_rectangles_become_polygons(tmp_path, load, write_labelme):
     assert all(shapely.equals(polygon, shapely.box(10, 5, 30, 20)) for polygon in polygons(found))
 
 
+def grouped(points, group, label='tree', **more):
+    return {'label': label, 'points': points, 'group_id': group, **more}
+
+
+def square(x, y, side=10):
+    return [[x, y], [x + side, y], [x + side, y + side], [x, y + side]]
+
+
+def test_labelme_shapes_of_one_label_and_group_are_one_object(tmp_path, load, write_labelme):
+    shapes = [grouped(square(5, 5), 1), grouped(square(50, 5), 2), grouped(square(20, 5), 1),
+              grouped(square(70, 5), 2, 'log'), *(grouped(square(x, 40), None) for x in (5, 20))]  # fmt: skip
+    path = write_labelme(tmp_path / 'a.json', [])
+    path.write_text(json.dumps({'shapes': shapes}))
+    found = load(path)
+    assert [item.feature for item in found.objects] == [1, 2, 4, 5, 6]
+    assert [(note.feature, note.reason) for note in found.skipped] == [(3, 'part of feature 1, by its group_id')]
+    assert [len(shapely.get_parts(polygon)) for polygon in polygons(found)] == [2, 1, 1, 1, 1]
+    parts = shapely.get_parts(polygons(found)[0])
+    assert [part.exterior.coords[:-1] for part in parts] == [[*map(tuple, square(5, 5))], [*map(tuple, square(20, 5))]]
+
+
+def test_parts_of_a_labelme_group_that_touch_are_one_and_holes_are_cut_out(tmp_path, load, write_labelme):
+    hole = {'flags': {'hole': True}}
+    shapes = [grouped(square(5, 5), 1), grouped(square(15, 5), 1), grouped(square(50, 5, 20), 2),
+              grouped(square(55, 10, 5), 2, **hole)]  # fmt: skip
+    path = write_labelme(tmp_path / 'a.json', [])
+    path.write_text(json.dumps({'shapes': shapes}))
+    found = load(path)
+    one, ring = polygons(found)
+    assert shapely.equals(one, shapely.box(5, 5, 25, 15)) and not found.repaired and not found.dropped
+    assert shapely.equals(ring, shapely.box(50, 5, 70, 25).difference(shapely.box(55, 10, 60, 15)))
+
+
+def test_a_group_without_its_broken_shapes(tmp_path, load, write_labelme):
+    shapes = [grouped([[1, 1], [2, 2]], 1), grouped(square(5, 5), 1), grouped(BOW_TIE, 1)]
+    path = write_labelme(tmp_path / 'a.json', [])
+    path.write_text(json.dumps({'shapes': shapes}))
+    found = load(path)
+    assert [item.feature for item in found.objects] == [2] and [note.feature for note in found.dropped] == [1]
+    assert polygons(found)[0].area == pytest.approx(100 + 50) and [note.feature for note in found.skipped] == [3]
+
+
 def test_every_feature_is_an_object_or_listed(tmp_path, load, write_labelme):
     good, nan = TREES[0], float('nan')
     shapes = [
