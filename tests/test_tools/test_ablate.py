@@ -395,7 +395,7 @@ def test_the_ablations_of_this_repository_can_run(ablate, tiles, tmp_path, monke
     assert len(EXAMPLES) > 2
     monkeypatch.chdir(tmp_path)
     annotations = json.loads((tiles / 'annotations/instances_train.json').read_text())
-    for folder in ('work_dirs/demo/data', 'data/demo_empty_50', 'data/finland', 'data/crowns'):
+    for folder in ('work_dirs/demo/data', 'data/demo_all_empty', 'data/finland', 'data/crowns'):
         shutil.copytree(tiles, folder)
         annotations['info'] = dict(annotations.get('info') or {}, folder=folder)  # other tiles, to be told apart
         for name in ('train', 'train_quarter'):
