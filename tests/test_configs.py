@@ -25,8 +25,8 @@ from fallen_trees.start_weights import read_checkpoint
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
 BASES = CONFIGS / '_base_'
 PUBLISHED = Path(mmdet.__file__).parent / '.mim/configs'
-# An ablation names configs and is none.
-LEAVES = sorted(file for file in CONFIGS.rglob('*.py') if not {'_base_', 'ablations'} & {*file.parts})
+# An ablation names configs and is none; a sweep says how one is searched (tests/test_sweep).
+LEAVES = sorted(file for file in CONFIGS.rglob('*.py') if not {'_base_', 'ablations', 'sweeps'} & {*file.parts})
 
 
 def load(file, tiles, classes=None):

@@ -18,7 +18,7 @@ FORBIDDEN = {
     'data_prep': rf'({DEEP}|fallen_trees|tree_map|sweep|optuna|projects)\b',
     'fallen_trees': r'(rasterio|optuna|tree_map|sweep|data_prep(?!\.atomic\b)|projects)\b',
     'tree_map': r'(fallen_trees|sweep|optuna|projects)\b',
-    'sweep': r'(data_prep|fallen_trees|tree_map|torch|mm\w+|projects)\b',
+    'sweep': r'(data_prep(?!\.atomic\b)|fallen_trees|tree_map|torch|mm\w+|projects)\b',
 }
 # The one file of a room that may import what its room may not.
 EXCEPTIONS = {

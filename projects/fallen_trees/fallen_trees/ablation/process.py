@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fallen_trees.resume.launched import end_with_parent
@@ -43,11 +43,14 @@ class Process:
         log: File that takes what it says, at its end.
         lock_fd: Of a lock that it holds as long as it lives.
         threads: For arithmetic, unless the environment says.
+        variables: Of the environment, beside those we have ourselves.
     """
 
-    def __init__(self, command: Sequence[str], log: Path, lock_fd: int, threads: int) -> None:
+    def __init__(
+        self, command: Sequence[str], log: Path, lock_fd: int, threads: int, variables: Mapping[str, str] | None = None
+    ) -> None:
         parent = os.getpid()
-        environment = {'OMP_NUM_THREADS': str(threads), **os.environ}
+        environment = {'OMP_NUM_THREADS': str(threads), **os.environ, **(variables or {})}
         fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
         try:
             self.log, self._log_start = log, os.fstat(fd).st_size
@@ -79,9 +82,14 @@ class Process:
 
     def last_words(self) -> str:
         """The line that says why it ended, as far as it said so."""
+        said = self.errors() or [line.strip() for line in self._lines() if line.strip()]
+        return said[-1] if said else 'it said nothing'
+
+    def errors(self) -> list[str]:
+        """What it said was wrong, in one line each; nothing after a traceback of ours."""
+        return [line.removeprefix('error: ') for line in self._lines() if line.startswith('error: ')]
+
+    def _lines(self) -> list[str]:
         with open(self.log, 'rb') as file:
             file.seek(self._log_start)
-            lines = file.read().decode(errors='replace').splitlines()
-        errors = [line.removeprefix('error: ') for line in lines if line.startswith('error: ')]
-        said = errors or [line.strip() for line in lines if line.strip()]
-        return said[-1] if said else 'it said nothing'
+            return file.read().decode(errors='replace').splitlines()

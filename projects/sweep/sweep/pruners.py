@@ -1,0 +1,62 @@
+"""Pruners by name, in iterations of the full-length run.
+
+A rung is a place in that run where a trial is held against the others. Nothing of the run itself follows from it: no
+schedule is shortened, so that what is compared at a rung is what the whole run shows there.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+
+from optuna import pruners
+
+from sweep.errors import SweepError
+
+REDUCTION = 3  # of three trials at a rung one goes on
+
+
+def _median(first: int, last: int, **kwargs: object) -> pruners.BasePruner:
+    return pruners.MedianPruner(**{'n_startup_trials': 4, 'n_warmup_steps': first, **kwargs})
+
+
+def _halving(first: int, last: int, **kwargs: object) -> pruners.BasePruner:
+    return pruners.SuccessiveHalvingPruner(**{'min_resource': first, 'reduction_factor': REDUCTION, **kwargs})
+
+
+def _hyperband(first: int, last: int, **kwargs: object) -> pruners.BasePruner:
+    given = {'min_resource': first, 'max_resource': last, 'reduction_factor': REDUCTION, **kwargs}
+    return pruners.HyperbandPruner(**given)
+
+
+PRUNERS: Mapping[str, Callable[..., pruners.BasePruner]] = {
+    'none': lambda first, last, **kwargs: pruners.NopPruner(**kwargs),
+    'median': _median,
+    'sha': _halving,
+    'hyperband': _hyperband,
+}
+
+
+def make_pruner(name: str, kwargs: Mapping[str, object], first: int, last: int) -> pruners.BasePruner:
+    """Make a pruner.
+
+    Args:
+        name: Out of PRUNERS.
+        kwargs: Of Optuna's class, beside what follows from the run.
+        first: Iteration of the first validation.
+        last: Iterations of a whole run.
+
+    Raises:
+        SweepError: If it takes other arguments.
+    """
+    try:
+        return PRUNERS[name](first, last, **kwargs)
+    except (TypeError, ValueError) as error:
+        takes = ', '.join(inspect.signature(CLASSES[name]).parameters) or 'no argument'
+        raise SweepError(f'pruner {name} does not take {dict(kwargs)}: {error}; it takes {takes}.') from error
+
+
+CLASSES = {
+    'none': pruners.NopPruner,
+    'median': pruners.MedianPruner,
+    'sha': pruners.SuccessiveHalvingPruner,
+    'hyperband': pruners.HyperbandPruner,
+}
