@@ -19,6 +19,7 @@ default_hooks = dict(
     ),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='DetVisualizationHook'),
+    model_card=dict(type='ModelCardHook'),
 )
 # Every step is seeded, so that a resumed run equals an unbroken one; SIGINT, SIGTERM and SIGUSR1 end a run with a
 # checkpoint; the guard ends one that is dead, and says of what.

@@ -6,6 +6,7 @@ Importing the package registers them; configs do that through `custom_imports`.
 from fallen_trees import checkpoint_reader  # MMEngine reads through it from here on
 from fallen_trees.amp import BFloat16OptimWrapper
 from fallen_trees.bands import BandsMobileNetV2, BandsPreprocessor
+from fallen_trees.card.model_card_hook import ModelCardHook
 from fallen_trees.checks.guard_hook import GuardHook
 from fallen_trees.heads.batched_head import BatchedMask2FormerHead
 from fallen_trees.heads.fusion_head import BlockwiseFusionHead
@@ -51,6 +52,7 @@ __all__ = [
     'LoadImageFromScene',
     'LoadImageFromTiff',
     'LoadOutlineAnnotations',
+    'ModelCardHook',
     'OutlineMasks',
     'PanelVisualizer',
     'PasteObjects',

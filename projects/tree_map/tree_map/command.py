@@ -69,7 +69,7 @@ def find_target(scenes: Sequence[str], out: str) -> Target:
     Raises:
         DataError: If one is missing or unreadable, two share a name, or scenes of several CRSs shall go into one file.
     """
-    rasters = unique_names((path.stem, path) for item in scenes for path in _rasters(Path(item)))
+    rasters = find_scenes(scenes)
     infos = [raster_info(path) for path in rasters.values()]
     nowhere = all(info.crs is None and info.transform.is_identity for info in infos)
     target = Target(Path(out), rasters, nowhere and Path(out).suffix.lower() not in WRITERS)
@@ -85,6 +85,15 @@ def find_target(scenes: Sequence[str], out: str) -> Target:
         if target.out.resolve() == path.resolve():
             raise DataError(f'--out {out} is one of the scenes; choose another name')
     return target
+
+
+def find_scenes(scenes: Sequence[str]) -> dict[str, Path]:
+    """Find rasters, and in folders (searched flat) all that they hold; returns them by name.
+
+    Raises:
+        DataError: If one is missing, or two share a name.
+    """
+    return unique_names((path.stem, path) for item in scenes for path in _rasters(Path(item)))
 
 
 def _rasters(path: Path) -> list[Path]:

@@ -20,6 +20,7 @@ from data_prep.errors import DataError
 from data_prep.imagery.rasters import open_raster
 from tree_map.assembling import Looked, assemble
 from tree_map.joining import JoinSettings, join
+from tree_map.pieces import Pieces, Trees
 from tree_map.predicting.group import Group
 from tree_map.predicting.journal import Journal, begin, finished, read_pieces
 from tree_map.predicting.look import Pace, predict, share_of
@@ -57,6 +58,23 @@ class Options:
     workers: int = 2
     max_ram: int | None = None
     cell_size_m: float = 100.0
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the network saw of a scene.
+
+    Attributes:
+        scene: As it was read.
+        plan: Of its windows.
+        pieces: Of trees, in pixels of the scene's grid.
+        unreadable: Why a window could not be read, by its row in the plan.
+    """
+
+    scene: Scene
+    plan: Plan
+    pieces: Pieces
+    unreadable: Mapping[int, str]
 
 
 class TreeMapper:
@@ -127,6 +145,11 @@ class TreeMapper:
             DataError: If the scene cannot be read at all, or not by this network.
             OSError: If the disk is full.
         """
+        seen = self.look(path, parts, group)
+        return None if seen is None else self.made_of(seen, join(seen.pieces, self.joining(seen)))
+
+    def look(self, path: str | Path, parts: Path | None = None, group: Group = Group()) -> Seen | None:  # noqa: B008
+        """Have the network look at a scene, and join nothing yet; arguments and errors are those of `map_scene`."""
         scene = read_scene(path, self.options.wishes, self.model.tiles, self.model.bands)
         plan = self.plan(scene)
         with nullcontext(parts) if parts else tempfile.TemporaryDirectory() as folder:
@@ -137,10 +160,17 @@ class TreeMapper:
             pieces, unreadable = read_pieces(folder, plan.windows_xywh)
         if unreadable and not len(pieces.windows_xywh):
             raise DataError(f'{path}: not one of its windows can be read: {next(iter(unreadable.values()))}')
-        settings = JoinSettings.at(scene.gsd_m)
-        trees = join(pieces, settings)
-        looked = Looked(pieces.windows_xywh, unreadable)
-        return assemble(scene, plan, trees, looked, self.model.classes, self.made(settings), self.options.cell_size_m)
+        return Seen(scene, plan, pieces, unreadable)
+
+    def joining(self, seen: Seen) -> JoinSettings:
+        """How the pieces of a scene are joined: as the checkpoint was tuned, else by default."""
+        return JoinSettings.at(seen.scene.gsd_m, self.model.tuned.joining if self.model.tuned else None)
+
+    def made_of(self, seen: Seen, trees: Trees, **said: object) -> SceneMap:
+        """The map of a scene out of joined trees; its provenance says the rest."""
+        looked = Looked(seen.pieces.windows_xywh, seen.unreadable)
+        made = {**self.made(self.joining(seen)), **said}
+        return assemble(seen.scene, seen.plan, trees, looked, self.model.classes, made, self.options.cell_size_m)
 
     def plan(self, scene: Scene) -> Plan:
         """Lay windows over a scene as those of training were laid."""
@@ -185,8 +215,8 @@ class TreeMapper:
         stat, info = os.stat(scene.path), scene.info
         return {
             'the scene': [str(scene.path.resolve()), stat.st_size, stat.st_mtime_ns],
-            'the checkpoint': self.model.sha256,
-            'the config': repr(self.model.cfg.to_dict()),
+            'the checkpoint': self.model.tuned.checkpoint_sha256 if self.model.tuned else self.model.sha256,
+            'the config': repr(self.model.shaping),
             'the window': [int(plan.windows_xywh[0, 2]), len(plan.windows_xywh)],
             'the overlap': plan.windows_xywh[: 1 + len(np.unique(plan.windows_xywh[:, 0])), :2].tolist(),
             'the pixel size': info.scale,
@@ -204,6 +234,7 @@ class TreeMapper:
             'classes': list(self.model.classes),
             'score_thr': self.model.score_thr,
             'joining': str(asdict(settings)),
+            'tuned': self.model.tuned.told() if self.model.tuned else 'no',
             'tta': int(self.options.tta),
             'amp': str(self.model.amp or 'off'),
         }

@@ -25,7 +25,8 @@ from fallen_trees.start_weights import _is_pretrained, _local_file
 SILENT = (
     'randomness.seed', 'train_dataloader.sampler.seed', 'default_hooks.logger', 'default_hooks.visualization',
     'default_hooks.timer', 'default_hooks.checkpoint.interval', 'default_hooks.checkpoint.every_minutes',
-    'default_hooks.checkpoint.max_keep_ckpts', 'vis_backends', 'visualizer', 'log_processor', 'log_level', 'env_cfg',
+    'default_hooks.checkpoint.max_keep_ckpts', 'default_hooks.model_card', 'vis_backends', 'visualizer',
+    'log_processor', 'log_level', 'env_cfg',
 )  # fmt: skip
 SILENT_ENDS = ('data_root', '_evaluator.ann_file', '.num_workers', '.persistent_workers', '.prefetch_factor')
 SPLITS = ('train', 'val')
@@ -118,7 +119,7 @@ def _listed(ablation: Ablation) -> str:
 
 def _arm(ablation: Ablation, name: str) -> Arm:
     own = dict(ablation.arms[name])
-    cfg = _merged(own.pop('config', ablation.config), ablation.options, own)
+    cfg = merged(own.pop('config', ablation.config), ablation.options, own)
     if isinstance(cfg.get('load_from'), str):
         cfg.load_from = _matching(cfg.load_from)
     best = cfg.get('default_hooks', {}).get('checkpoint', {}).get('save_best')
@@ -134,7 +135,12 @@ def _arm(ablation: Ablation, name: str) -> Arm:
     return Arm(name, cfg, settings, tuple(_test_plan(cfg, item, classes) for item in ablation.tests), ablation.tool)
 
 
-def _merged(config: str, *options: Mapping[str, object]) -> Config:
+def merged(config: str, *options: Mapping[str, object]) -> Config:
+    """A config with options by dotted key, later ones over earlier ones; not derived yet.
+
+    Raises:
+        ConfigError: If the config or an option holds a key that nothing reads.
+    """
     flags = Namespace(config=config, cfg_options=None, launcher='none', local_rank=0, work_dir='.')
     cfg = load_config(flags)
     for some in options:

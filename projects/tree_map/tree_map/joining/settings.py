@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 
 GAP_M, BRIDGE_M = 1.0, 5.0
 
@@ -43,13 +44,23 @@ class JoinSettings:
     cut_px: float = 4.0
 
     @classmethod
-    def at(cls, gsd_m: float | None) -> JoinSettings:
-        """The defaults for pixels of another size: gaps are metres on the ground, what masks err by is pixels.
+    def at(cls, gsd_m: float | None, tuned: Mapping[str, float] | None = None) -> JoinSettings:
+        """The settings for pixels of another size: gaps are metres on the ground, what masks err by is pixels.
 
         Args:
             gsd_m: Side of a pixel; None for a photo that lies nowhere, where nothing says that its objects are trunks:
                 there ends are not bridged.
+            tuned: What differs from the defaults: any of the settings, but `max_gap_m` and `max_bridge_m` in place of
+                those in pixels.
+
+        Raises:
+            ValueError: If there is no such setting.
         """
+        changes = dict(tuned or {})
+        gap_m, bridge_m = changes.pop('max_gap_m', GAP_M), changes.pop('max_bridge_m', BRIDGE_M)
+        unknown = sorted(changes.keys() - {field.name for field in fields(cls)})
+        if unknown:
+            raise ValueError(f'there is no setting of joining named {unknown[0]!r}')
         if gsd_m is None:
-            return cls(max_bridge_px=0.0)
-        return cls(max_gap_px=GAP_M / gsd_m, max_bridge_px=BRIDGE_M / gsd_m)
+            return cls(**changes | dict(max_bridge_px=0.0))
+        return cls(**dict(max_gap_px=gap_m / gsd_m, max_bridge_px=bridge_m / gsd_m) | changes)

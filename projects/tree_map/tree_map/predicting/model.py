@@ -5,13 +5,14 @@ The two are read as `tools/test.py` reads them, and refused for the same reasons
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from argparse import ArgumentParser
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 from mmdet.registry import MODELS
-from mmengine.config import Config
+from mmengine.config import Config, DictAction
 from mmengine.model.utils import revert_sync_batchnorm
 from mmengine.registry import init_default_scope
 
@@ -20,15 +21,18 @@ from data_prep.imagery.rasters import sha256
 from fallen_trees.amp import amp_dtype
 from fallen_trees.checkpoint_reader import trusting
 from fallen_trees.config_keys import check_keys, merge_options
-from fallen_trees.derive import derive
+from fallen_trees.derive import derive, find_data
 from fallen_trees.errors import ConfigError, EnvironmentFailure
 from fallen_trees.launch import read_config
+from fallen_trees.resume.checkpoint_file import commit, read_manifest
 from fallen_trees.scoring.coco_f1_metric import KEY
 from fallen_trees.start_weights import read_checkpoint, require_fit
 from tree_map.predicting.network import Model
+from tree_map.tuning.stored import TUNED_KEY, SceneSettings, read_settings
 
 SCORE_THR = 0.3  # where neither the user nor the checkpoint says one; MMDetection draws from there
 CROPPING_HEAD = 'BlockwiseFusionHead'
+OF_THE_FILE = ('file', 'sha256', 'bytes', 'or_sha256')  # in a manifest
 
 
 def load_model(
@@ -64,7 +68,9 @@ def load_model(
         content = read_checkpoint(checkpoint)
         classes = _classes(cfg, content, checkpoint)
         derive(cfg, (), classes)
-        threshold, notes = _threshold(content, score_thr)
+        tuned = read_settings(content['meta'].get(TUNED_KEY), checkpoint)
+        chosen, note = _chosen(content, tuned, score_thr)
+        threshold = chosen if score_thr is None else score_thr
         network = _build(cfg, content, checkpoint, threshold, device)
         tiles = (content['meta'].get('dataset_meta') or {}).get('tiles')
         return Model(
@@ -76,8 +82,10 @@ def load_model(
             bands=len((cfg.model.get('data_preprocessor') or {}).get('mean') or (0, 0, 0)),
             tiles=dict(tiles) if tiles else None,
             sha256=sha256(Path(checkpoint).expanduser()),
+            chosen_thr=chosen,
+            tuned=tuned,
             amp=amp_dtype(next(network.parameters()).device) if amp else None,
-            notes=notes,
+            notes=[note] if score_thr is None or tuned else [],
         )
 
 
@@ -123,14 +131,15 @@ def _class_count(node: object) -> int | None:
     return None
 
 
-def _threshold(content: dict, asked: float | None) -> tuple[float, list[str]]:
-    if asked is not None:
-        return asked, []
+def _chosen(content: dict, tuned: SceneSettings | None, asked: float | None) -> tuple[float, str]:
+    """The threshold that a checkpoint names, and a line about it."""
+    if tuned is not None:
+        return tuned.score_thr, tuned.told(asked)
     hub = content.get('message_hub')
     chosen = ((hub or {}).get('runtime_info') or {}).get(KEY) if isinstance(hub, Mapping) else None
     if chosen is None:
-        return SCORE_THR, [f'Score threshold {SCORE_THR}: the checkpoint names none; --score-thr sets another.']
-    return float(chosen), [f'Score threshold {chosen:.3f}, chosen on the validation scenes.']
+        return SCORE_THR, f'Score threshold {SCORE_THR}: the checkpoint names none; --score-thr sets another.'
+    return float(chosen), f'Score threshold {chosen:.3f}, chosen on the validation scenes.'
 
 
 def _build(cfg: Config, content: dict, checkpoint: str | Path, threshold: float, device: str | None) -> torch.nn.Module:
@@ -146,3 +155,46 @@ def _build(cfg: Config, content: dict, checkpoint: str | Path, threshold: float,
         return network.to(device or ('cuda' if torch.cuda.is_available() else 'cpu')).eval()
     except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
         raise DataError(f'--device {device} cannot be used: {str(error).splitlines()[0]}') from error
+
+
+def store_settings(checkpoint: Path, settings: SceneSettings, out: Path, *, trust_checkpoint: bool = False) -> None:
+    """Write a checkpoint once more, tuned: nothing but its `meta` changes, and the manifest beside it fits again.
+
+    A checkpoint that is not of plain types alone comes out as it was read: without its log histories and configs.
+
+    Args:
+        checkpoint: That was tuned.
+        settings: What it was tuned to.
+        out: Where the tuned one goes; may be the checkpoint itself.
+        trust_checkpoint: Read a checkpoint that holds more than weights.
+
+    Raises:
+        DataError: If it cannot be read.
+        OSError: If the disk is full. The old file is untouched.
+    """
+    with _as_data_errors(), trusting(trust_checkpoint):
+        content = read_checkpoint(checkpoint)
+        content['meta'][TUNED_KEY] = settings.as_plain()
+        facts = {key: value for key, value in (read_manifest(checkpoint) or {}).items() if key not in OF_THE_FILE}
+        commit(out, lambda path: torch.save(content, path), facts)
+
+
+def annotation_files(cfg: Config) -> dict[str, Path | None]:
+    """COCO files that a config's loaders read, by split; None where there is none, or it is not there."""
+    files: dict[str, Path | None] = {}
+    for split in ('train', 'val', 'test'):
+        node = cfg.get(f'{split}_dataloader', {}).get('dataset', {})
+        while 'ann_file' not in node and isinstance(node.get('dataset'), Mapping):  # wrappers
+            node = node['dataset']
+        path = find_data(node.get('data_root') or cfg.get('data_root') or '.') / (node.get('ann_file') or '')
+        files[split] = path if path.is_file() else None
+    return files
+
+
+def dict_of(options: Sequence[str] | None) -> dict[str, object] | None:
+    """`key=value` texts as MMEngine reads them on its command lines."""
+    if not options:
+        return None
+    parser = ArgumentParser()
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction)
+    return parser.parse_args(['--cfg-options', *options]).cfg_options

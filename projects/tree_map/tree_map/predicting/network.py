@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from pycocotools import mask as pycoco
 
 from data_prep.errors import DataError
+from tree_map.tuning.stored import SceneSettings
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,8 @@ class Model:
         classes: Names, by label.
         palette: A colour (r, g, b) for each class.
         score_thr: Instances that score lower are left out.
+        chosen_thr: What the checkpoint was tuned for, or else validated with: from there on trees are to count.
+        tuned: What `tree_map.tuning.stored` reads in a checkpoint that was tuned; None for others.
         bands: Bands of a picture.
         tiles: How the tiles of training were cut (`fallen_trees.tile_facts`); None for older checkpoints.
         sha256: Of the checkpoint's bytes.
@@ -67,6 +70,8 @@ class Model:
     bands: int
     tiles: dict | None
     sha256: str
+    chosen_thr: float = 0.3
+    tuned: SceneSettings | None = None
     amp: torch.dtype | None = None
     notes: list[str] = field(default_factory=list)
 
@@ -74,6 +79,11 @@ class Model:
     def device(self) -> torch.device:
         """Where the network is."""
         return next(self.network.parameters()).device
+
+    @property
+    def shaping(self) -> list[dict]:
+        """What of the config decides on what is seen: the model, then the steps of the test pipeline."""
+        return [self.cfg.model.to_dict(), *(dict(step) for step in self._steps())]
 
     @property
     def input_side(self) -> int:
