@@ -49,6 +49,14 @@ def test_one_change_is_one_line_that_says_whether_it_breaks(key):
     assert str(change).startswith(f'{key}: ') and ' -> ' in str(change)
 
 
+def test_a_resumed_run_needs_no_start_weights_of_its_parts():
+    """Settling them takes `init_cfg` away: its weights, from ImageNet, are in the checkpoint."""
+    fresh = Config(dict(model=dict(backbone=dict(init_cfg=dict(type='Pretrained', checkpoint='a.pth')))))
+    resumed = Config(dict(model=dict(backbone=dict(init_cfg=None))))
+    found = changes(fingerprint(fresh, {}), fingerprint(resumed, {}))
+    assert found and not any(change.breaks for change in found)
+
+
 def test_what_says_nothing_about_a_run_is_no_change():
     assert difference(lambda cfg: cfg.update(work_dir='b', load_from='x.pth', resume=True)) == []
 

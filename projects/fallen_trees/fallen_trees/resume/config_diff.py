@@ -14,6 +14,8 @@ BREAKING = (
 )  # fmt: skip
 # Of the model, what only a test reads.
 HARMLESS = ('model.test_cfg', 'model.data_preprocessor.non_blocking')
+# Weights that a fresh run's parts begin with; a resumed run has those of its checkpoint and names none.
+START = '.init_cfg'
 # Of the config, what says nothing about a run.
 SILENT = ('work_dir', 'resume', 'load_from', 'launcher', 'filename')
 # How tiles were cut: read from the training annotations, which are compared themselves.
@@ -31,7 +33,7 @@ class Change:
     @property
     def breaks(self) -> bool:
         """Whether the run would not be the same run any more."""
-        return self.key.startswith(BREAKING) and not self.key.startswith(HARMLESS)
+        return self.key.startswith(BREAKING) and not self.key.startswith(HARMLESS) and START not in self.key
 
     def __str__(self) -> str:
         return f'{self.key}: {self.before} -> {self.now}'
