@@ -188,6 +188,8 @@ def test_trees_below_the_threshold_do_not_count(drawn):
     assert report(drawn / 'stand.gpkg', *words) == 0
     page = Page(drawn / 'thr.html')
     assert page.data[0]['found']['verdict'][-1] == 'unsure' and '4 fallen trees mapped' in page.text
+    drawn_as = {attrs.get('class', '').split(' ')[0] for tag, attrs in page.tags if tag == 'path' and 'd' in attrs}
+    assert 'right' in drawn_as and 'unsure' not in drawn_as  # crops show the trees of the map alone
 
 
 def test_without_its_raster_a_scene_is_drawn_on_plain_ground(tmp_path, write_raster, capsys):

@@ -65,7 +65,7 @@ def test_json_and_the_file_are_the_same_and_repeat(command, folder, tmp_path):
 def test_the_threshold_is_that_of_the_map_unless_another_is_given(command, folder):
     code, table, said = command('score', folder / 'cut.gpkg', folder / 'labels', '--replicates', '0')
     assert code == 0 and '2 found at 0.75 or above' in table
-    assert 'predict with --score-thr 0.05' in said and '[' not in table
+    assert 'score the checkpoint with tools/test_scenes.py' in said and '[' not in table
     assert (
         '3 found at 0.1 or above' in command('score', folder / 'cut.gpkg', folder / 'labels', '--score-thr', '0.1')[1]
     )

@@ -50,7 +50,8 @@ def scene_table(metrics: Mapping[str, object], argv: Sequence[str]) -> str:
     counts = metrics['scenes']
     labelled, ground = sum(scene['labelled'] for scene in counts), sum(scene['ground_ha'] for scene in counts)
     shown = ', '.join(scene['name'] for scene in counts[:SAID]) + (' ...' if len(counts) > SAID else '')
-    basis = f'{metrics["units"]["count"]} {metrics["units"]["kind"]}s'
+    units = metrics['units']
+    basis = f'{units["count"]} {units["kind"]}{"s" * (units["count"] != 1)}'
     lines = [
         f'{len(counts)} scene{"s" * (len(counts) != 1)} ({shown}): {labelled} labelled trees on {ground:.2f} ha, at '
         f'the score threshold {metrics["settings"]["score_thr"]:.3f}. Intervals hold the true value in {level} of '

@@ -13,7 +13,7 @@ from data_prep.grid import Window
 from tree_map.reporting.outlines_svg import STEP_PX, in_pixels, path
 from tree_map.reporting.picture import Picture, picture
 from tree_map.reporting.scene_data import ReportScene
-from tree_map.reporting.verdicts import NONE, Case, Verdicts
+from tree_map.reporting.verdicts import NONE, UNSURE, Case, Verdicts
 
 MARGIN_PX = 24  # around a tree, or so much of its longer side
 LEAST_PX, MOST_PX = 160, 1200  # of a crop; a longer tree is seen with fewer pixels
@@ -114,9 +114,10 @@ def _window(case: Case, drawable: Drawable, size_wh: tuple[int, int]) -> Window:
 
 
 def _inside(outlines: NDArray[np.object_], window: Window, own: int, kinds: Sequence[str]) -> list[Outline]:
-    """The trees that a window shows; the case's own is drawn last, and marked."""
+    """The trees of the map that a window shows; the case's own is drawn last, and marked."""
     box = shapely.box(window.x, window.y, window.right, window.bottom)
-    near = [n for n in np.flatnonzero(shapely.intersects(outlines, box)) if n != own] + [own] * (own != NONE)
+    near = np.flatnonzero(shapely.intersects(outlines, box))
+    near = [n for n in near if n != own and kinds[n] != UNSURE] + [own] * (own != NONE)
     # Cut off a little outside: long neighbours would cost bytes that nobody sees.
     cut = shapely.intersection(shapely.simplify(outlines[near], NEIGHBOUR_PX), box.buffer(9, join_style='mitre'))
     return [Outline(path(_polygons(shape)), f'{kinds[n]}{" own" if n == own else ""}')

@@ -24,8 +24,8 @@ from tree_map.scoring.scores import Score, Scores, ScoreSettings, score
 EPILOG = """\
 maps: .gpkg, .geojson or COCO .json that tools/predict.py wrote.
 labels: LabelMe .json, GeoJSON, GeoPackage, Shapefile or COCO; a file, or a folder with files named as the scenes.
-AP looks at all trees of a map, so that it wants a map of nearly all: predict with --score-thr 0.05, and pass the
-threshold of use here as --score-thr. What each figure means stands in docs/metrics.md.
+AP looks at all trees of a map, and one that was cut at a score has no full curve: tools/test_scenes.py makes a map that
+has, and scores it. What each figure means stands in docs/metrics.md.
 exit codes: 0 done; 1 done, with notes to look at; 2 wrong input; 3 disk, memory, package.
 """
 SURE = 0.05  # a map that begins above it has no full curve
@@ -122,8 +122,8 @@ def run(args: argparse.Namespace) -> ExitCode:
         write_json(args.out, content, indent=1)
     print(json.dumps(content, allow_nan=False) if args.json else text(made))
     if threshold_of(maps) > SURE:
-        _say(f'these maps hold no tree below {threshold_of(maps):.3g}, so AP is that of a cut list; for all of the '
-             f'curve predict with --score-thr {SURE} and score with --score-thr {threshold_of(maps):.3g}')  # fmt: skip
+        _say(f'these maps hold no tree below {threshold_of(maps):.3g}, so AP is that of a cut list; for the '
+             'whole curve score the checkpoint with tools/test_scenes.py')  # fmt: skip
     for line in (*notes, *made.notes):
         _say(line)
     return ExitCode.LOOK if notes else ExitCode.DONE
@@ -137,9 +137,10 @@ def text(made: Scores) -> str:
     """The figures as a table."""
     level, width = f'{made.settings.level:.0%}', max(len(item.name) for item in made.figures)
     labelled, found = (sum(scene[key] for scene in made.scenes) for key in ('labelled', 'found'))
+    basis = f'{made.units.count} {made.units.kind}{"s" * (made.units.count != 1)}'
     lines = [
         f'{len(made.scenes)} scene{"s" * (len(made.scenes) != 1)}, {labelled} labelled trees, {found} found at '
-        f'{made.settings.score_thr:.3g} or above; {level} intervals over {made.units.count} {made.units.kind}s'
+        f'{made.settings.score_thr:.3g} or above; {level} intervals over {basis}'
     ]
     return os.linesep.join([*lines, *(_row(item, width) for item in made.figures)])
 
