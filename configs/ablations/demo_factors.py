@@ -5,7 +5,8 @@
         --min-visible 0.1 --empty-share 1 --val synth_04 --test synth_05
     python tools/ablate.py configs/ablations/demo_factors.py --jobs 2
 
-Besides, Finland's nine real trunks; data/finland is made as docs/results.md says.
+Besides, Finland's nine real trunks: data/finland is made as docs/results.md says, data/finland_scene holds the
+orthophoto and its labels.
 """
 
 config = 'configs/m2f_trees_demo.py'
@@ -50,9 +51,19 @@ arms = dict(
     all_empty_tiles={'train_dataloader.dataset.data_root': 'data/demo_all_empty'},
 )
 
+_finland = [
+    *('--scenes', 'data/finland_scene/R70C21.tif', '--truth', 'data/finland_scene/R70C21_labelme.json'),
+    *('--label-map', 'Fallen=fallen_tree', '--skip-other-labels', '--replicates', '0'),
+]
+
 metrics = ['coco/segm_mAP', 'coco/segm_mAP_50']
 tests = dict(
     drawn=dict(metrics=['coco/segm_mAP', 'coco/segm_mAP_50', 'coco/segm_F1_50']),
     finland=dict(options={'data_root': 'data/finland'}, metrics=['coco/segm_mAP_50', 'coco/segm_recall_50']),
+    finland_trees=dict(
+        tool='tools/test_scenes.py',
+        args=_finland,
+        metrics=['scene/recall', 'centreline/F1', 'length/total_error_percent'],
+    ),
 )
 timeout_minutes = 120

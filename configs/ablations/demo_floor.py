@@ -4,8 +4,8 @@
     python tools/ablate.py configs/ablations/demo_floor.py --jobs 2
 
 The first arm is ours. "As published": with the rates, steps and augmentation of MMDetection's COCO configs (SGD for half
-their batch); the other two have ours. Scored on the test scene, which none has seen, and on Finland's nine real trunks;
-data/finland is made as docs/results.md says.
+their batch); the other two have ours. Scored on the test scene, which none has seen, and on Finland's nine real trunks:
+data/finland is made as docs/results.md says, data/finland_scene holds the orthophoto and its labels.
 """
 
 config = 'configs/m2f_trees_demo.py'
@@ -49,9 +49,19 @@ arms = dict(
     mmdet_mask_rcnn={'config': 'configs/mask_rcnn_trees_demo.py'},
 )
 
+_finland = [
+    *('--scenes', 'data/finland_scene/R70C21.tif', '--truth', 'data/finland_scene/R70C21_labelme.json'),
+    *('--label-map', 'Fallen=fallen_tree', '--skip-other-labels', '--replicates', '0'),
+]
+
 metrics = ['coco/segm_mAP', 'coco/segm_mAP_50']
 tests = dict(
     drawn=dict(metrics=['coco/segm_mAP', 'coco/segm_mAP_50', 'coco/segm_F1_50']),
     finland=dict(options={'data_root': 'data/finland'}, metrics=['coco/segm_mAP_50', 'coco/segm_recall_50']),
+    finland_trees=dict(
+        tool='tools/test_scenes.py',
+        args=_finland,
+        metrics=['scene/recall', 'centreline/F1', 'length/total_error_percent'],
+    ),
 )
 timeout_minutes = 120
