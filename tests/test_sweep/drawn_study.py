@@ -28,6 +28,9 @@ class DrawnSweep:
     space: Space = read_space(ASKED, 'drawn_study.py')
     objectives: tuple = (('coco/segm_mAP', 'maximize'),)
     options: dict = field(default_factory=lambda: {'train_cfg.max_iters': 600})
+    enqueue: tuple = ()
+    finalists: int = 2
+    final: dict = field(default_factory=dict)
 
 
 TWO = DrawnSweep(objectives=(('coco/segm_mAP', 'maximize'), ('seconds_per_image', 'minimize')))

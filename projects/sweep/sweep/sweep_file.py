@@ -16,7 +16,9 @@ from sweep.space import Space, read_space
 KEYS = (
     'objective', 'direction', 'objectives', 'options', 'constraints', 'max_trials', 'max_hours', 'timeout_minutes',
     'sampler', 'pruner', 'seed', 'enqueue', 'max_retries', 'max_failures', 'keep_checkpoints', 'tool',
+    'finalists', 'final',
 )  # fmt: skip
+COUNTS = ('max_retries', 'max_failures', 'seed', 'max_trials', 'finalists')
 DIRECTIONS = ('maximize', 'minimize')
 MEASURED = ('seconds', 'seconds_per_image', 'memory_mb')  # figures that the sweep takes itself
 NAME = re.compile(r'[A-Za-z0-9][\w.-]*')
@@ -47,6 +49,8 @@ class SweepFile:
         keep_checkpoints: 'best': of a finished trial the best weights alone, and of a pruned one the newest
             checkpoint too; 'all' deletes nothing.
         tool: That trains, called as `TOOL CONFIG --work-dir DIR --resume`.
+        finalists: How many of the best trials `finalists.py` trains anew.
+        final: Options that change for them, such as all of the data, or a longer run.
     """
 
     path: Path
@@ -66,6 +70,8 @@ class SweepFile:
     max_failures: int = 3
     keep_checkpoints: str = 'best'
     tool: str = 'tools/train.py'
+    finalists: int = 1
+    final: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -87,9 +93,11 @@ def read_sweep(path: str | Path) -> SweepFile:
         raise SweepError(f'{path}: sweep must be a dict; got {sweep!r}.')
     require_known(sweep, KEYS, f'{path}: sweep')
     space = read_space(content.get('search_space'), str(path))
-    fields = {key: sweep[key] for key in ('max_retries', 'max_failures', 'seed', 'max_trials') if key in sweep}
+    fields = {
+        key: sweep[key] for key in ('max_retries', 'max_failures', 'seed', 'max_trials', 'finalists') if key in sweep
+    }
     for key, value in fields.items():
-        least = 1 if key in ('max_trials', 'max_failures') else 0
+        least = 0 if key in ('max_retries', 'seed') else 1
         if type(value) is not int or value < least:
             raise SweepError(f'{path}: sweep: {key} must be a whole number from {least} on; got {value!r}.')
     for key in ('max_hours', 'timeout_minutes'):
@@ -102,6 +110,7 @@ def read_sweep(path: str | Path) -> SweepFile:
         space=space,
         objectives=_objectives(sweep, path),
         options=_options(sweep.get('options', {}), space, path),
+        final=_options(sweep.get('final', {}), space, path, 'final'),
         constraints=tuple(read_constraint(item, str(path)) for item in _list(sweep, 'constraints', path)),
         sampler=named(sweep.get('sampler', 'tpe'), SAMPLERS, f'{path}: sweep: sampler'),
         pruner=named(sweep.get('pruner', 'median'), PRUNERS, f'{path}: sweep: pruner'),
@@ -169,12 +178,12 @@ def _objectives(sweep: Mapping, path: Path) -> tuple[tuple[str, str], ...]:
     return tuple((name, direction) for name, direction in pairs)
 
 
-def _options(given: object, space: Space, path: Path) -> dict[str, object]:
+def _options(given: object, space: Space, path: Path, name: str = 'options') -> dict[str, object]:
     if not isinstance(given, Mapping):
-        raise SweepError(f"{path}: sweep: options must be a dict, as {{'train_cfg.max_iters': 600}}; got {given!r}.")
+        raise SweepError(f"{path}: sweep: {name} must be a dict, as {{'train_cfg.max_iters': 600}}; got {given!r}.")
     for dimension in space.dimensions:
         for key in dimension.keys & set(given):
-            raise SweepError(f"{path}: sweep: options set {key}, which '{dimension.name}' searches; leave one of them.")
+            raise SweepError(f"{path}: sweep: {name} set {key}, which '{dimension.name}' searches; leave one of them.")
     return dict(given)
 
 

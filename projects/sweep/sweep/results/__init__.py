@@ -1,4 +1,4 @@
-"""What a sweep has found: trials.csv, results.md, best.py, report.html and TensorBoard's HParams.
+"""What a sweep has found: trials.csv, results.md, best.py, finalists.py, report.html and TensorBoard's HParams.
 
 `write_results` takes a study and what a sweep file says, and may be called after every trial.
 """
@@ -8,6 +8,7 @@ from pathlib import Path
 import optuna
 
 from sweep.results.best_config import write_best
+from sweep.results.finalists import write_finalists
 from sweep.results.hparams import write_hparams
 from sweep.results.report import write_report
 from sweep.results.rows import SweepFacts, best_row, rows_of
@@ -24,8 +25,8 @@ def write_results(study: optuna.Study, sweep_file: SweepFacts, folder: Path) -> 
         study: Its trials carry `user_attrs` values, iterations, seconds, seconds_per_image, memory_mb, retries,
             infeasible, skipped, reason and best_iteration, as far as they are known.
         sweep_file: Base, space, objectives and options of the sweep.
-        folder: The study's; gets trials.csv, results.md, report.html, tensorboard/, and best.py once a trial has run
-            to its end.
+        folder: The study's; gets trials.csv, results.md, report.html, tensorboard/, and once a trial has run to its
+            end best.py and finalists.py.
 
     Raises:
         OSError: If something cannot be written; each file is then the old one or the new one.
@@ -38,5 +39,6 @@ def write_results(study: optuna.Study, sweep_file: SweepFacts, folder: Path) -> 
     best = best_row(rows)
     if best is not None:
         write_best(study.study_name, best, sweep_file, folder / 'best.py')
+        write_finalists(study.study_name, rows, sweep_file, folder / 'finalists.py')
     write_report(study, sweep_file, rows, folder / 'report.html')
     write_hparams(rows, sweep_file, folder / 'tensorboard')

@@ -30,12 +30,18 @@ class SweepFacts(Protocol):
         space: What was searched.
         objectives: Name and 'maximize' or 'minimize' of each figure, the first one first.
         options: Values by dotted key that all trials have.
+        enqueue: Parameters that were tried first; the first of them are the default.
+        finalists: How many of the best are trained anew.
+        final: Options that change for these.
     """
 
     base: str | Path
     space: Space
     objectives: Sequence[tuple[str, str]]
     options: Mapping[str, object]
+    enqueue: Sequence[Mapping[str, object]]
+    finalists: int
+    final: Mapping[str, object]
 
 
 @dataclass(frozen=True)
