@@ -1,7 +1,7 @@
 """`finalists.py`: the best trials and the default as a file for `tools/ablate.py`, to be trained anew with fresh seeds.
 
-The best of many trials is a lucky one too. What it is worth shows in runs that nothing was chosen by, on the test split.
-What a sweep left out for speed (data, iterations) comes back there.
+The best of many trials is a lucky one too. What it is worth shows in runs that nothing was chosen by, on the test
+split. What a sweep left out for speed (data, iterations) comes back there.
 """
 
 from collections.abc import Mapping, Sequence
@@ -45,10 +45,7 @@ def finalists_text(study: str, rows: Sequence[Row], sweep_file: SweepFacts, path
         'config': str(Path(sweep_file.base).resolve()),
         'options': {**sweep_file.options, **sweep_file.final},
         'seeds': list(SEEDS),
-        'arms': {
-            DEFAULT: _settings(first, sweep_file),
-            **{f'trial_{row.number:04d}': dict(row.values) for row in best},
-        },
+        'arms': {DEFAULT: _settings(first, sweep_file), **arms},
         'metrics': [name for name, _ in sweep_file.objectives if '/' in name],
         'tests': {'test': {}},
     }
