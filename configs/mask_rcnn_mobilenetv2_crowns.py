@@ -1,4 +1,4 @@
-"""The floor for tree crowns: MMDetection's Mask R-CNN with the backbone, tiles and schedule of `m2f_mobilenetv2_crowns.py`.
+"""The floor for crowns: MMDetection's Mask R-CNN with backbone, tiles and schedule of `m2f_mobilenetv2_crowns.py`.
 
     python tools/train.py configs/mask_rcnn_mobilenetv2_crowns.py --cfg-options \
         model.backbone.init_cfg.checkpoint=FILE

@@ -43,7 +43,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def coco_file(subject: Subject) -> Iterator[Finding]:
     """Fold in what `python -m data_prep check` finds in the annotation files: `coco-file`."""
     try:
-        report = check_coco([subject.ann_file(split) for split in subject.splits])
+        files = dict.fromkeys(subject.ann_file(split) for split in subject.splits)  # val and test may be one file
+        report = check_coco([*files])
     except DataError as error:
         yield Finding('coco-file', Verdict.ERROR, str(error))
         return

@@ -4,7 +4,6 @@ Prints COCO's box and mask figures and writes them to `metrics.json` in the work
 """
 
 import argparse
-import json
 import os
 import sys
 from pathlib import Path
@@ -13,17 +12,14 @@ from pathlib import Path
 os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
 
 from mmdet.engine.hooks.utils import trigger_visualization_hook
-from mmengine.dist import is_main_process
+from mmengine.config import Config
+from mmengine.runner import Runner
 
-from data_prep.atomic import atomic_write
 from fallen_trees.checkpoint_reader import trusting
-from fallen_trees.cpu import join_gloo_group, keep_freed_memory
-from fallen_trees.derive import derive
 from fallen_trees.dump_results import DumpRleResults
 from fallen_trees.errors import ConfigError, one_line_errors
-from fallen_trees.launch import add_common_flags, build_runner, load_config
-from fallen_trees.scoring.coco_f1_metric import use_chosen_threshold
-from fallen_trees.start_weights import read_checkpoint, require_fit
+from fallen_trees.launch import add_common_flags, load_config
+from fallen_trees.testing import score
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -54,25 +50,17 @@ def check_flags(args: argparse.Namespace) -> None:
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     args = parse_args(argv)
-    with one_line_errors(), trusting(args.trust_checkpoint):
-        check_flags(args)
-        notes = [keep_freed_memory()]
-        cfg = load_config(args)
-        checkpoint = read_checkpoint(args.checkpoint)
-        notes += derive(cfg, ('test',), checkpoint['meta'].get('dataset_meta', {}).get('classes'))
-        notes.append(use_chosen_threshold(cfg, checkpoint))
-        cfg.load_from, cfg.resume = args.checkpoint, False
-        if args.show or args.show_dir:
-            cfg = trigger_visualization_hook(cfg, args)
-        notes.append(join_gloo_group(cfg))
-        runner = build_runner(cfg, notes)
-        require_fit(runner.model, checkpoint, args.checkpoint)
+
+    def change(cfg: Config) -> Config:
+        return trigger_visualization_hook(cfg, args) if args.show or args.show_dir else cfg
+
+    def on_runner(runner: Runner) -> None:
         if args.out:
             runner.test_evaluator.metrics.append(DumpRleResults(out_file_path=args.out))
-        metrics = runner.test()
-        if is_main_process():
-            with atomic_write(Path(cfg.work_dir, 'metrics.json')) as file:
-                json.dump(metrics, file, indent=1)
+
+    with one_line_errors(), trusting(args.trust_checkpoint):
+        check_flags(args)
+        score(load_config(args), args.checkpoint, change=change, on_runner=on_runner)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Real crowns: where a network starts from, how much of it learns, a quarter of the data, and MMDetection's own networks.
+"""Real crowns: what a network starts from, how much of it learns, a quarter of the data, and MMDetection's networks.
 
     python tools/train.py configs/m2f_mobilenetv2_crowns.py --work-dir work_dirs/drawn_start \
         --cfg-options data_root=work_dirs/demo/data

@@ -3,9 +3,9 @@
     bash tools/demo.sh
     python tools/ablate.py configs/ablations/demo_floor.py --jobs 2
 
-The first arm is ours. "As published": with the rates, steps and augmentation of MMDetection's COCO configs (SGD for half
-their batch); the other two have ours. Scored on the test scene, which none has seen, and on Finland's nine real trunks:
-data/finland is made as docs/results.md says, data/finland_scene holds the orthophoto and its labels.
+The first arm is ours. "As published": with the rates, steps and augmentation of MMDetection's COCO configs (SGD for
+half their batch); the other two have ours. Scored on the test scene, which none has seen, and on Finland's nine real
+trunks: data/finland is made as docs/results.md says, data/finland_scene holds the orthophoto and its labels.
 """
 
 config = 'configs/m2f_trees_demo.py'

@@ -53,3 +53,4 @@ arms = dict(
 metrics = ['coco/segm_mAP', 'coco/segm_mAP_50']
 tests = dict(held_out=dict(metrics=['coco/segm_mAP', 'coco/segm_mAP_50', 'coco/segm_F1_50']))
 timeout_minutes = 120
+unit_minutes = 6  # of one free core: 400 updates at 0.75 CPU-seconds, and 192 tiles to validate and test

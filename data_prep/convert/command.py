@@ -23,6 +23,7 @@ inputs: LabelMe, COCO, GeoJSON, GeoPackage, Shapefile, told by content; folders 
 examples:
   python -m data_prep convert scene.json --to gpkg --out scene.gpkg            LabelMe, with scene.tif beside it
   python -m data_prep convert crowns.gpkg --raster scene.tif --to labelme --out scene.json
+  python -m data_prep convert photos --to roboflow --split 0.8,0.1,0.1 --out data/photos       LabelMe, to train on
   python -m data_prep convert cityscapes --to coco --out cityscapes/annotations
 exit codes: 0 done; 1 done, but something could not be carried over; 2 wrong input; 3 disk, memory, package.
 After 2 nothing has been written.
@@ -56,6 +57,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         action='store_true',
         help='keep polygons of Cityscapes and IDD whole where later ones lie over them',
     )
+    add('--split', type=arguments.ratios, metavar='0.8,0.1,0.1',
+        help='share whole images out to train, val, test; 0 leaves one away (default: as the input says)')  # fmt: skip
+    add('--seed', type=int, default=0, help='of --split (default: %(default)s)')
     add('--overwrite', action='store_true', help='replace files that exist')
     add('--json', action='store_true', help='print what was done as one line of JSON')
 
@@ -78,6 +82,8 @@ def run(args: argparse.Namespace) -> ExitCode:
             label_field=args.label_field,
             classes=args.classes,
             clip=not args.no_clip,
+            split=args.split,
+            seed=args.seed,
             overwrite=args.overwrite,
             progress=progress,
         )

@@ -9,9 +9,11 @@ from pathlib import Path
 from data_prep.convert.document import Document, Lost, Place, objects
 from data_prep.convert.placing import check_size, find_image, read_place, recorded_place, to_map, to_pixels
 from data_prep.convert.reading import find_files, read_documents
+from data_prep.convert.splitting import split_documents
 from data_prep.convert.writing import SUFFIXES, plan_files, write_files
 from data_prep.errors import DataError
 from data_prep.labels.strict_json import uncollected
+from data_prep.tile.splits import Ratios
 
 FORMATS = tuple(SUFFIXES)
 ON_MAPS = ('geojson', 'gpkg')
@@ -42,6 +44,8 @@ def convert_labels(
     label_field: str = 'label',
     classes: Sequence[str] = (),
     clip: bool = True,
+    split: Ratios | None = None,
+    seed: int = 0,
     overwrite: bool = False,
     progress: Progress = lambda what, total: lambda: None,
 ) -> Converted:
@@ -57,6 +61,8 @@ def convert_labels(
         label_field: Field of vector files with the class, read or written.
         classes: To keep, in the order of their COCO ids; empty keeps all (of Cityscapes and IDD, what they evaluate).
         clip: Of Cityscapes and IDD: take later polygons out of earlier ones.
+        split: Shares of train, val and test among the images, for inputs that are not split; None leaves them so.
+        seed: Of the split.
         overwrite: Whether files that exist may be replaced.
         progress: Gets what is done and how many steps it has, returns what is called after each.
 
@@ -75,6 +81,7 @@ def convert_labels(
     documents, ids = read_documents(files, label_field, clip=clip, classes=classes, on_file=on_file)
     if raster is not None and len(documents) != 1:
         raise DataError(f'--raster is the image of one input, and there are {len(documents)}; pass --images FOLDER')
+    documents, lacking = split_documents(documents, split, seed) if split else (documents, [])
     placed = [_placed(document, to, raster, images) for document in documents]
     plan = plan_files(placed, to, out, label_field=label_field, classes=ids)
     write_files(plan, files, overwrite=overwrite, on_file=progress('write', len(plan.files)))
@@ -84,7 +91,7 @@ def convert_labels(
         objects=objects(placed),
         lost=[lost for document in documents for lost in document.lost],
         notes=list(dict.fromkeys([*(note for document in documents for note in document.notes), *plan.notes])),
-        warnings=list(dict.fromkeys(plan.warnings)),
+        warnings=list(dict.fromkeys([*plan.warnings, *lacking])),
     )
 
 

@@ -12,6 +12,7 @@ from fallen_trees.heads.batched_head import BatchedMask2FormerHead
 from fallen_trees.heads.fusion_head import BlockwiseFusionHead
 from fallen_trees.heads.guarded_assigner import GuardedHungarianAssigner
 from fallen_trees.heads.mask2former_head import Float32Mask2FormerHead
+from fallen_trees.loading.coco_dataset import RootlessCocoDataset
 from fallen_trees.loading.contiguous import ContiguousPackDetInputs, ContiguousRandomFlip
 from fallen_trees.loading.load_annotations import LoadOutlineAnnotations
 from fallen_trees.loading.load_window import LoadImageFromScene, LoadImageFromTiff
@@ -60,6 +61,7 @@ __all__ = [
     'RandomRot90',
     'ResumableEarlyStoppingHook',
     'ResumableEpochLoop',
+    'RootlessCocoDataset',
     'SafeCheckpointHook',
     'SeededDataset',
     'SeededEpochSampler',

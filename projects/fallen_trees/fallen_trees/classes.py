@@ -35,6 +35,17 @@ def read_coco(ann_file: Path) -> dict:
     return coco
 
 
+def without_twin_root(coco: dict) -> list[dict]:
+    """List the categories of a COCO file without an unused category 0 that has the name of another one.
+
+    Roboflow's root is called like the project, and a project is often called like its one class.
+    """
+    categories = coco['categories']
+    used = any(annotation.get('category_id') == 0 for annotation in coco.get('annotations', ()))
+    others = {category.get('name') for category in categories if category.get('id') != 0}
+    return [c for c in categories if used or c.get('id') != 0 or c.get('name') not in others]
+
+
 def classes_in(coco: dict, ann_file: Path) -> tuple[tuple[str, ...], list[str]]:
     """Name the classes of a COCO file in its own order.
 
@@ -60,18 +71,24 @@ def classes_in(coco: dict, ann_file: Path) -> tuple[tuple[str, ...], list[str]]:
     return tuple(names), notes
 
 
-def require_classes(classes: tuple[str, ...], coco: dict, ann_file: Path) -> None:
+def require_classes(classes: tuple[str, ...], coco: dict, ann_file: Path, whose: str = '') -> None:
     """Hold the classes of a run against one of its files.
+
+    Args:
+        classes: Of the run.
+        coco: Content of the file.
+        ann_file: The file.
+        whose: Begins the message: what does not fit the file.
 
     Raises:
         ConfigError: If a class is no category of the file, the file orders them differently, or has no image.
     """
-    names = [category['name'] for category in coco['categories']]
+    names = [category['name'] for category in without_twin_root(coco)]
     for name in classes:
         if name not in names:
             near = difflib.get_close_matches(name, names, n=1)
             hint = f"is '{near[0]}' meant?" if near else f'it has {names}.'
-            raise ConfigError(f"the class '{name}' is no category of {ann_file}; {hint}")
+            raise ConfigError(f"{whose}the class '{name}' is no category of {ann_file}; {hint}")
     in_file_order = tuple(name for name in names if name in classes)
     if in_file_order != tuple(classes):
         raise ConfigError(

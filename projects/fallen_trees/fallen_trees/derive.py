@@ -1,6 +1,7 @@
 """Values that follow from others are None in the configs and filled in here, in one place, when the run is known.
 
 data_root                       -> where each loader reads, and the file its evaluator scores against
+layout of the data              -> annotation files and folders of images that are None (`layouts`)
 classes of the training file    -> metainfo, class counts of heads, class weights
 tiles of the training file      -> metainfo, and so every checkpoint: size, GSD, bands
 image_size                      -> resize and crop of every pipeline
@@ -20,6 +21,7 @@ from mmengine.config import Config, ConfigDict
 from fallen_trees.classes import classes_in, read_coco, require_classes, require_images, require_instances
 from fallen_trees.config_keys import dicts_in
 from fallen_trees.errors import ConfigError
+from fallen_trees.layouts import fill_in_layout
 from fallen_trees.model_classes import fill_in_model
 from fallen_trees.tile_facts import tile_facts
 
@@ -53,7 +55,7 @@ def derive(cfg: Config, splits: tuple[str, ...], classes: tuple[str, ...] | None
 
 
 def _derive_data(cfg: Config, splits: tuple[str, ...], classes: tuple[str, ...] | None) -> list[str]:
-    notes: list[str] = []
+    notes = fill_in_layout(cfg, _roots(cfg), splits)
     files: dict[str, tuple[Path, dict]] = {}
     for split in splits:
         for dataset in _datasets(cfg.get(f'{split}_dataloader')):
@@ -67,13 +69,20 @@ def _derive_data(cfg: Config, splits: tuple[str, ...], classes: tuple[str, ...] 
         if evaluator is not None and 'ann_file' in evaluator and evaluator.ann_file is None:
             evaluator.ann_file = str(files[split][0])
     metainfo = cfg.get('metainfo') or ConfigDict()
-    classes = classes or metainfo.get('classes')
+    stated = metainfo.get('classes')
+    if classes and stated and tuple(classes) != tuple(stated):
+        raise ConfigError(
+            f'the checkpoint was trained for the classes {list(classes)}, the config states {list(stated)}; pass the '
+            'config that it was trained with.'
+        )
+    whose = 'the checkpoint does not fit the data: ' if classes and not stated else ''
+    classes = classes or stated
     if classes is None:
         ann_file, coco = files['train'] if 'train' in files else next(iter(files.values()))
-        classes, notes = classes_in(coco, ann_file)
-        notes.append(f'Classes, from {ann_file}: {", ".join(classes)}.')
+        classes, found = classes_in(coco, ann_file)
+        notes += [*found, f'Classes, from {ann_file}: {", ".join(classes)}.']
     for split, (ann_file, coco) in files.items():
-        require_classes(tuple(classes), coco, ann_file)
+        require_classes(tuple(classes), coco, ann_file, whose)
         if split == 'train':
             require_instances(tuple(classes), coco, ann_file)
             _derive_donors(cfg)
@@ -81,6 +90,15 @@ def _derive_data(cfg: Config, splits: tuple[str, ...], classes: tuple[str, ...] 
     if 'train' in files:
         _set_tiles(cfg, tile_facts(files['train'][1], files['train'][0]))
     return notes
+
+
+def _roots(cfg: Config) -> dict[str, Path]:
+    """Folder of the data set of each split."""
+    roots = {}
+    for split in ('train', 'val', 'test'):
+        for dataset in _datasets(cfg.get(f'{split}_dataloader')):
+            roots[split] = find_data(dataset.get('data_root') or cfg.get('data_root') or '.')
+    return roots
 
 
 def _reads_scenes(dataset: ConfigDict) -> bool:

@@ -3,6 +3,7 @@
 import logging
 import os
 from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -47,13 +48,34 @@ def load_config(args: Namespace) -> Config:
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     setup_cache_size_limit_of_dynamo()
     logging.raiseExceptions = False  # on a full disk each line of the log would be a traceback on the screen
-    cfg = read_config(args.config)
+    return config_of(args.config, work_dir=args.work_dir, options=args.cfg_options, launcher=args.launcher)
+
+
+def config_of(
+    config: str | Path,
+    *,
+    work_dir: str | Path | None = None,
+    options: Mapping[str, object] | None = None,
+    launcher: str = 'none',
+) -> Config:
+    """Read a config and merge options into it, as a command does, for a program.
+
+    Args:
+        config: File, from here or else from the repository's root.
+        work_dir: None takes the config's own, or `work_dirs/CONFIG` of the repository.
+        options: Settings by dotted key.
+        launcher: Of a job of several processes.
+
+    Raises:
+        ConfigError: If the config does not exist, does not parse, or it or an option holds a key that nothing reads.
+    """
+    cfg = read_config(str(config))
     init_default_scope(cfg.get('default_scope', 'mmdet'))
-    merge_options(cfg, args.cfg_options)
+    merge_options(cfg, options)
     check_keys(cfg)
-    cfg.launcher = args.launcher
-    default = REPOSITORY / 'work_dirs' / Path(args.config).stem
-    cfg.work_dir = args.work_dir or cfg.get('work_dir') or str(default)
+    cfg.launcher = launcher
+    default = REPOSITORY / 'work_dirs' / Path(config).stem
+    cfg.work_dir = str(work_dir or cfg.get('work_dir') or default)
     return cfg
 
 

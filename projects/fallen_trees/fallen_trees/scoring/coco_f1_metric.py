@@ -24,6 +24,7 @@ from mmengine.logging import MessageHub, MMLogger
 from numpy.typing import NDArray
 from terminaltables import AsciiTable
 
+from fallen_trees.classes import without_twin_root
 from fallen_trees.errors import ConfigError
 from fallen_trees.scoring.coco_figures import CocoFigures, accumulate
 from fallen_trees.scoring.coco_matching import Detections, Grid, Truths, match
@@ -72,6 +73,8 @@ class CocoF1Metric(CocoMetric):
         if backend not in BACKENDS:
             raise ConfigError(f'backend of CocoF1Metric must be one of {", ".join(BACKENDS)}, not {backend!r}.')
         super().__init__(*args, **kwargs)
+        if self._coco_api is not None:  # classes are found by name, and Roboflow's root may have the name of one
+            self._coco_api.dataset['categories'] = without_twin_root(self._coco_api.dataset)
         proposals = any('proposal' in metric for metric in self.metrics)
         if proposals and backend == 'batched':
             backend = 'pycocotools'
