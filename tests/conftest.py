@@ -14,6 +14,8 @@ settings.register_profile('house', deadline=None)  # a busy machine is no failur
 settings.load_profile('house')
 
 CRS = 'EPSG:32633'
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)  # those that a training run takes
+OWN_SIGNALS = {}
 ORIGIN_XY, GSD_M = (500_000.0, 5_500_000.0), 0.1
 
 
@@ -24,8 +26,18 @@ def pytest_configure(config):
     """
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    OWN_SIGNALS.update((number, signal.getsignal(number)) for number in SIGNALS)
     for start in ('Dataset has no geotransform', 'The given matrix is equal to Affine', 'Use `@` matmul'):
         config.addinivalue_line('filterwarnings', f'ignore:{start}')
+
+
+@pytest.fixture(autouse=True)
+def signals_given_back():
+    """Take signals from runners that were built and never run; what later tests start would be shielded by them."""
+    give_back = lambda: [signal.signal(number, handler) for number, handler in OWN_SIGNALS.items()]  # noqa: E731
+    give_back()
+    yield
+    give_back()
 
 
 @pytest.fixture(scope='session')

@@ -21,7 +21,7 @@ os.environ.update(SAFE_GDAL)
 with contextlib.redirect_stdout(sys.stderr):  # MMDetection prints while it is imported
     from mmengine.config import DictAction
 
-    from data_prep.arguments import names, number
+    from data_prep.arguments import number
     from fallen_trees.card.scene_scores import fill_scores
     from fallen_trees.derive import REPOSITORY
     from fallen_trees.resume.launched import ends_said
@@ -29,7 +29,7 @@ with contextlib.redirect_stdout(sys.stderr):  # MMDetection prints while it is i
     from tree_map.mapper import Options, TreeMapper
     from tree_map.predicting.scene import Wishes
     from tree_map.scene_test import LOWEST, prepare, run_test
-    from tree_map.scoring.score_command import add_settings, text
+    from tree_map.scoring.score_command import add_labels, add_settings, text
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -49,13 +49,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add('--amp', action='store_true', help='half precision')
     add('--cfg-options', nargs='+', action=DictAction, help='override settings of the config, as key=value')
     add('--trust-checkpoint', action='store_true', help='read a checkpoint that holds more than weights')
-    add = parser.add_argument_group('labels').add_argument
-    add('--layer', metavar='NAME', help='of a GeoPackage with several (default: visible, trees or outlines)')
-    add('--label-field', default='label', metavar='NAME', help='field of vector files with the class')
-    add('--label-map', metavar='MAP', help="rename labels: 'a=b,c=d', or a .json or .csv file; an empty name drops")
-    add('--classes', type=names, default=(), metavar='A,B', help='classes to score (default: all)')
-    add('--skip-other-labels', action='store_true', help='pass over other labels instead of refusing them')
-    add('--gsd-of-scene', type=number(float, 1e-4, 1e3), metavar='METRES', help='pixel of scenes without a CRS')
+    add_labels(parser)
     add_settings(parser.add_argument_group("how it is scored; the threshold is the checkpoint's"))
     return parser.parse_args(argv)
 

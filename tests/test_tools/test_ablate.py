@@ -395,11 +395,13 @@ def test_the_ablations_of_this_repository_can_run(ablate, tiles, tmp_path, monke
     assert len(EXAMPLES) > 2
     monkeypatch.chdir(tmp_path)
     annotations = json.loads((tiles / 'annotations/instances_train.json').read_text())
-    for folder in ('work_dirs/demo/data', 'data/demo_all_empty', 'data/finland', 'data/crowns'):
+    for folder in ('work_dirs/demo/data', 'data/demo_all_empty', 'data/finland', 'data/crowns', 'data/transfer'):
         shutil.copytree(tiles, folder)
         annotations['info'] = dict(annotations.get('info') or {}, folder=folder)  # other tiles, to be told apart
-        for name in ('train', 'train_quarter'):
-            Path(folder, f'annotations/instances_{name}.json').write_text(json.dumps({**annotations, 'name': name}))
+        for name in ('instances_train', 'instances_train_quarter', '100/instances_train', '1000/instances_train'):
+            path = Path(folder, f'annotations/{name}.json')
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(json.dumps({**annotations, 'name': name}))
     for weights in ('weights/mobilenet_v2_imagenet.pth', 'work_dirs/drawn_start/best_coco_segm_mAP_iter_8.pth'):
         Path(weights).parent.mkdir(parents=True, exist_ok=True)
         Path(weights).write_text(weights)

@@ -20,8 +20,10 @@ def write_best(study: str, row: Row, sweep_file: SweepFacts, path: Path) -> None
 
 
 def best_text(study: str, row: Row, sweep_file: SweepFacts, path: Path) -> str:
-    """The config's text; `path` is where it will lie, to which the base's path is relative."""
-    base = os.path.relpath(Path(sweep_file.base).resolve(), Path(path).parent.resolve())
+    """The config's text; `path` is where it will lie, to which the base's path is relative unless links lie between."""
+    base, folder = Path(sweep_file.base).resolve(), Path(os.path.abspath(path)).parent
+    # Where a folder is a link, MMEngine takes `..` once from where it points, once from the link itself.
+    base = str(base) if folder.resolve() != folder else os.path.relpath(base, folder)
     tree: dict = {}
     for key, value in {**sweep_file.options, **row.values}.items():
         _put(tree, key.split('.'), value)

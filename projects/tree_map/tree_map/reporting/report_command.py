@@ -15,7 +15,7 @@ from tree_map.reporting.sources import given_rasters, source_of
 from tree_map.reporting.unlabelled import unlabelled
 from tree_map.scoring.found_maps import FoundScene, read_maps
 from tree_map.scoring.matching import pairs_of
-from tree_map.scoring.score_command import add_settings, scenes_of, settings_of
+from tree_map.scoring.score_command import add_labels, add_rasters, add_settings, scenes_of, settings_of
 from tree_map.scoring.scored_scene import ScoredScene
 from tree_map.scoring.scores import ScoreSettings, score
 
@@ -42,23 +42,9 @@ def add_command(subparsers: argparse._SubParsersAction) -> None:
     add('--out', type=Path, required=True, metavar='FILE', help='page to make, such as report.html')
     add('--overwrite', action='store_true', help='replace an older page')
     add('--json', action='store_true', help='print what was made as one line of JSON')
-    add = parser.add_argument_group('labels').add_argument
-    add('--truth', type=Path, metavar='PATH', help='label file, or folder of label files')
-    add('--scenes', nargs='+', type=Path, default=(), metavar='PATH',
-        help='rasters, or folders of them, where they do not lie where the maps say')  # fmt: skip
-    add('--layer', metavar='NAME', help='of a GeoPackage with several (default: visible, trees or outlines)')
-    add('--label-field', default='label', metavar='NAME', help='field of vector files with the class (default: label)')
-    add('--label-map', metavar='MAP', help="rename labels: 'a=b,c=d', or a .json or .csv file; an empty name drops")
-    add(
-        '--classes', type=arguments.names, default=(), metavar='A,B', help='classes to score (default: all of the maps)'
-    )
-    add('--skip-other-labels', action='store_true', help='pass over other labels instead of refusing them')
-    add(
-        '--gsd-of-scene',
-        type=arguments.number(float, 1e-4, 1e3),
-        metavar='METRES',
-        help='pixel of scenes without a CRS',
-    )
+    labels = add_labels(parser)
+    labels.add_argument('--truth', type=Path, metavar='PATH', help='label file, or folder of label files')
+    add_rasters(labels)
     add_settings(parser.add_argument_group('how it is scored'))
 
 

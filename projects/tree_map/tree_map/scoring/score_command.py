@@ -49,18 +49,28 @@ def add_command(subparsers: argparse._SubParsersAction) -> None:
 
 def add_inputs(parser: argparse.ArgumentParser) -> None:
     """Add what names maps and labels; ``scenes_of`` reads them."""
-    number = arguments.number
     parser.add_argument('maps', nargs='+', type=Path, metavar='PRED', help='map of one scene or more')
     parser.add_argument('truth', type=Path, metavar='TRUTH', help='label file, or folder of label files')
-    add = parser.add_argument_group('labels').add_argument
-    add('--scenes', nargs='+', type=Path, default=(), metavar='PATH',
-        help='rasters, or folders of them, where they do not lie where the maps say')  # fmt: skip
+    add_rasters(add_labels(parser))
+
+
+def add_labels(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Add how labels are read; returns the group."""
+    group, number = parser.add_argument_group('labels'), arguments.number
+    add = group.add_argument
     add('--layer', metavar='NAME', help='of a GeoPackage with several (default: visible, trees or outlines)')
     add('--label-field', default='label', metavar='NAME', help='field of vector files with the class (default: label)')
     add('--label-map', metavar='MAP', help="rename labels: 'a=b,c=d', or a .json or .csv file; an empty name drops")
-    add('--classes', type=arguments.names, default=(), metavar='A,B', help='to score (default: those of the maps)')
+    add('--classes', type=arguments.names, default=(), metavar='A,B', help='to score (default: all that are mapped)')
     add('--skip-other-labels', action='store_true', help='pass over other labels instead of refusing them')
     add('--gsd-of-scene', type=number(float, 1e-4, 1e3), metavar='METRES', help='pixel of scenes without a CRS')
+    return group
+
+
+def add_rasters(group: argparse._ArgumentGroup) -> None:
+    """Add where the rasters of maps lie."""
+    group.add_argument('--scenes', nargs='+', type=Path, default=(), metavar='PATH',
+                       help='rasters, or folders of them, where they do not lie where the maps say')  # fmt: skip
 
 
 def add_settings(group: argparse._ArgumentGroup) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from data_prep import arguments
 from data_prep.errors import DataError, ExitCode
 from data_prep.labels.label_map import read_label_map
+from tree_map.scoring.score_command import add_labels
 
 if TYPE_CHECKING:
     from tree_map.mapper import Seen, TreeMapper
@@ -57,13 +58,7 @@ def add_command(subparsers: argparse._SubParsersAction) -> None:
     add('--amp', action='store_true', help='half precision')
     add('--cfg-options', nargs='+', metavar='KEY=VALUE', help='override settings of the config')
     add('--trust-checkpoint', action='store_true', help='read a checkpoint that holds more than weights')
-    add = parser.add_argument_group('labels').add_argument
-    add('--layer', metavar='NAME', help='of a GeoPackage with several (default: visible, trees or outlines)')
-    add('--label-field', default='label', metavar='NAME', help='field of vector files with the class (default: label)')
-    add('--label-map', metavar='MAP', help="rename labels: 'a=b,c=d', or a .json or .csv file; an empty name drops")
-    add('--classes', type=arguments.names, default=(), metavar='A,B', help='classes to score (default: all)')
-    add('--skip-other-labels', action='store_true', help='pass over other labels instead of refusing them')
-    add('--gsd-of-scene', type=number(float, 1e-4, 1e3), metavar='METRES', help='pixel of scenes without a CRS')
+    add_labels(parser)
 
 
 def run(args: argparse.Namespace) -> ExitCode:
