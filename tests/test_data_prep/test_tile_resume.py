@@ -99,9 +99,9 @@ def out(inputs):
 
 def kill_at_random(start, inputs, out, unbroken, kills, seed):
     """Kill runs at random moments, every other time with their workers, and compare each data set that comes about."""
-    dice, killed = random.Random(seed), 0
+    dice, killed, ended = random.Random(seed), 0, False
     expected, seconds = unbroken
-    while killed < kills or not out.exists():
+    while killed < kills or not ended:  # a kill may come when all is done but for the tidying
         if out.exists():
             assert digest(out) == expected
             shutil.rmtree(out)
@@ -109,7 +109,9 @@ def kill_at_random(start, inputs, out, unbroken, kills, seed):
         try:
             _, stderr = process.communicate(timeout=dice.uniform(0.3, 1.1) * seconds if killed < kills else 120)
             assert process.returncode == 0, stderr
+            ended = True
         except subprocess.TimeoutExpired:
+            ended = False
             if dice.random() < 0.5:
                 os.killpg(process.pid, signal.SIGKILL)
             else:
