@@ -71,7 +71,7 @@ def read_scenes(
         if file is None:
             note(f'{scene.name} is not scored: {truth} holds no labels of that name')
             continue
-        scored.append(_scored(scene, plane_of(info, gsd_of_scene or _told_gsd(scene)), file, rules, note))
+        scored.append(_scored(scene, plane_of(info, gsd_of_scene or told_gsd(scene)), file, rules, note))
     if not scored:
         raise DataError(f'{truth} holds labels of no scene of the maps ({", ".join(item.name for item in found[:3])}); '
                         f'give them the names of the scenes')  # fmt: skip
@@ -92,7 +92,7 @@ def _rasters(path: Path) -> list[Path]:
     return [path]
 
 
-def _told_gsd(scene: FoundScene) -> float | None:
+def told_gsd(scene: FoundScene) -> float | None:
     """Side of a source pixel, m, as the map tells it."""
     gsd_m, scale = scene.provenance.get('gsd_m'), scene.provenance.get('scale') or 1.0
     return gsd_m * scale if gsd_m else None
@@ -117,14 +117,14 @@ def _header(scene: FoundScene, given: Path | None, note: Tell) -> RasterInfo:
 
 
 def _scored(scene: FoundScene, plane: Plane, file: Path, rules: LabelRules, note: Tell) -> ScoredScene:
-    ground = _ground(scene, plane)
+    ground = ground_of(scene, plane)
     labelled = read_truth(scene.name, file, plane, rules, note)
     inside = on_ground(labelled, ground)
     if len(labelled) > len(inside):
         note(f'{scene.name}: {len(labelled) - len(inside)} of {len(labelled)} labelled trees lie outside the ground '
              f'looked at and are left out')  # fmt: skip
     ignored = inside.get('ignored', pd.Series(False, inside.index)).to_numpy(bool)
-    found = on_ground(_found(scene, plane, rules), ground)
+    found = on_ground(found_in(scene, plane, rules.classes), ground)
     return ScoredScene(
         name=scene.name,
         truth=with_measures(inside[~ignored], plane.gsd_m)[[*COLUMNS, 'geometry']],
@@ -136,7 +136,7 @@ def _scored(scene: FoundScene, plane: Plane, file: Path, rules: LabelRules, note
     )
 
 
-def _ground(scene: FoundScene, plane: Plane) -> shapely.Geometry:
+def ground_of(scene: FoundScene, plane: Plane) -> shapely.Geometry:
     """The scene without the windows that could not be read."""
     grid = Grid((plane.info.width, plane.info.height), scene.provenance.get('scale') or 1.0)
     windows = [entry['window_xywh'] for entry in scene.provenance.get('unread_windows') or ()]
@@ -147,9 +147,9 @@ def _ground(scene: FoundScene, plane: Plane) -> shapely.Geometry:
     return shapely.difference(plane.extent, shapely.union_all(plane.from_pixels(boxes)))
 
 
-def _found(scene: FoundScene, plane: Plane, rules: LabelRules) -> gpd.GeoDataFrame:
-    """Found trees of the scored classes in the plane, surest first, with what the map says of them."""
-    trees = scene.trees[scene.trees['class'].isin(rules.classes)].sort_values('score', ascending=False, kind='stable')
+def found_in(scene: FoundScene, plane: Plane, classes: Sequence[str]) -> gpd.GeoDataFrame:
+    """Found trees of these classes in the plane, surest first, with what the map says of them."""
+    trees = scene.trees[scene.trees['class'].isin(classes)].sort_values('score', ascending=False, kind='stable')
     shapes, lines = trees.geometry.to_numpy(), np.array([scene.lines.get(key) for key in trees['tree_id']], object)
     if scene.info is None:
         shapes = plane.from_crs(shapes, trees.crs, str(scene.file))
