@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 
+import mapped_scene
 import numpy as np
 import pandas as pd
 import pytest
@@ -172,3 +173,14 @@ def write_noise(path, size_wh, **profile):
         for _, window in dataset.block_windows():
             dataset.write(tile[:, : window.height, : window.width], window=window)
     return path
+
+
+def test_without_labels_centrelines_lie_in_their_outlines_in_metres(tmp_path, write_raster):
+    raster = mapped_scene.make_raster(write_raster, tmp_path / 's.tif', None)
+    path = mapped_scene.make_map(tmp_path / 'map.gpkg', raster, mapped_scene.outlines(), None)
+    (found,) = read_maps([path])
+    scene = unlabelled(found, None, gsd_of_scene=mapped_scene.GSD)
+    assert len(scene.truth) == 0 and scene.found['score'].is_monotonic_decreasing
+    for row in scene.found.itertuples():
+        assert row.centreline.length == pytest.approx(row.length_m, rel=0.01)
+        assert row.geometry.buffer(0.1).covers(row.centreline)
