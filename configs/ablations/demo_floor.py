@@ -8,13 +8,13 @@ half their batch); the other two have ours. Scored on the test scene, which none
 trunks: data/finland is made as docs/results.md says, data/finland_scene holds the orthophoto and its labels.
 """
 
-config = 'configs/m2f_trees_demo.py'
+_base_ = ['./demo_factors.py']
+
 options = {
-    'data_root': 'work_dirs/demo/data',
     'train_cfg.max_iters': 1150,
     'train_cfg.val_interval': 575,
+    'default_hooks.checkpoint.interval': 575,
 }
-seeds = [0, 1, 2]
 
 _flip = [
     dict(type='LoadImageFromFile', to_float32=True),
@@ -30,6 +30,7 @@ _pack = [dict(type='PackDetInputs')]
 _pipeline = 'train_dataloader.dataset.pipeline'
 
 arms = dict(
+    _delete_=True,
     ours={},
     mask2former_as_published={
         'config': 'configs/m2f_stock_trees_demo.py',
@@ -48,20 +49,3 @@ arms = dict(
     mmdet_mask2former={'config': 'configs/m2f_stock_trees_demo.py'},
     mmdet_mask_rcnn={'config': 'configs/mask_rcnn_trees_demo.py'},
 )
-
-_finland = [
-    *('--scenes', 'data/finland_scene/R70C21.tif', '--truth', 'data/finland_scene/R70C21_labelme.json'),
-    *('--label-map', 'Fallen=fallen_tree', '--skip-other-labels', '--replicates', '0'),
-]
-
-metrics = ['coco/segm_mAP', 'coco/segm_mAP_50']
-tests = dict(
-    drawn=dict(metrics=['coco/segm_mAP', 'coco/segm_mAP_50', 'coco/segm_F1_50']),
-    finland=dict(options={'data_root': 'data/finland'}, metrics=['coco/segm_mAP_50', 'coco/segm_recall_50']),
-    finland_trees=dict(
-        tool='tools/test_scenes.py',
-        args=_finland,
-        metrics=['scene/recall', 'centreline/F1', 'length/total_error_percent'],
-    ),
-)
-timeout_minutes = 120
