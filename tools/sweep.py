@@ -32,7 +32,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--workers', type=int, default=1, help='trials at a time on this machine; one GPU each, in turn'
     )
     parser.add_argument('--sampler', help='tpe, random, grid, cmaes or gp; default: what the file says, or tpe')
-    parser.add_argument('--pruner', help='none, median, sha or hyperband; default: what the file says, or median')
+    parser.add_argument('--pruner', help='none, median, sha or hyperband; default: what the file says, or sha')
     parser.add_argument('--seed', type=int, help='of the sampler')
     parser.add_argument('--work-dir', help='folder of the study; default work_dirs/sweeps/STUDY of the repository')
     parser.add_argument(

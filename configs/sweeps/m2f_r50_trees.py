@@ -37,7 +37,6 @@ sweep = dict(
         'train_cfg.val_interval': 2000,
         'default_hooks.checkpoint.max_keep_ckpts': 1,
     },
-    pruner=dict(type='sha', min_resource=4000),
     enqueue=[  # the flagship as it is: what a winner has to beat
         {
             'optim_wrapper.optimizer.lr': 1e-4,

@@ -21,7 +21,6 @@ sweep = dict(
         'train_dataloader.batch_size': 16,  # the demo's two processes take 8 each
         'default_hooks.checkpoint.interval': 150,
     },
-    pruner=dict(type='sha', min_resource=150),
     # As the demo is: what a winner has to beat.
     enqueue=[
         {'optim_wrapper.optimizer.lr': 8e-4, 'model.panoptic_head.num_queries': 25, 'resolution': '128 px'},

@@ -35,7 +35,7 @@ ARMS = {
     'tpe_median': ('tpe', 'median', {}),
     'tpe_sha': ('tpe', 'sha', {}),
     'tpe_hyperband': ('tpe', 'hyperband', {}),
-    'tpe_sha_late': ('tpe', 'sha', {'reduction_factor': 2, 'min_resource': 0.375}),  # of the run's length
+    'tpe_sha_early': ('tpe', 'sha', {'reduction_factor': 3, 'min_resource': 0}),  # share of the run's length
 }
 SAMPLERS = {'random': optuna.samplers.RandomSampler, 'tpe': optuna.samplers.TPESampler}
 MOST_TRIALS = 20  # times the whole runs of the budget, as all of an arm may be pruned at once

@@ -5,13 +5,17 @@ schedule is shortened, so that what is compared at a rung is what the whole run 
 """
 
 import inspect
+import math
 from collections.abc import Callable, Mapping
 
 from optuna import pruners
 
 from sweep.errors import SweepError
 
-REDUCTION = 3  # of three trials at a rung one goes on
+# Of two trials at a rung one goes on, first after three eighths of a run: of the ladders that tools/benchmark/sweep.py
+# replayed the one with the fewest steps. Sooner, curves have not told yet which will end higher.
+HALF, FIRST_RUNG = 2, 0.375
+THIRD = 3  # of Hyperband, whose ladders begin at several places
 
 
 def _median(first: int, last: int, **kwargs: object) -> pruners.BasePruner:
@@ -19,11 +23,12 @@ def _median(first: int, last: int, **kwargs: object) -> pruners.BasePruner:
 
 
 def _halving(first: int, last: int, **kwargs: object) -> pruners.BasePruner:
-    return pruners.SuccessiveHalvingPruner(**{'min_resource': first, 'reduction_factor': REDUCTION, **kwargs})
+    rung = max(first, math.ceil(FIRST_RUNG * last))
+    return pruners.SuccessiveHalvingPruner(**{'min_resource': rung, 'reduction_factor': HALF, **kwargs})
 
 
 def _hyperband(first: int, last: int, **kwargs: object) -> pruners.BasePruner:
-    given = {'min_resource': first, 'max_resource': last, 'reduction_factor': REDUCTION, **kwargs}
+    given = {'min_resource': first, 'max_resource': last, 'reduction_factor': THIRD, **kwargs}
     return pruners.HyperbandPruner(**given)
 
 

@@ -63,7 +63,7 @@ class SweepFile:
     max_hours: float | None = None
     timeout_minutes: float | None = None
     sampler: Named = ('tpe', {})
-    pruner: Named = ('median', {})
+    pruner: Named = ('sha', {})
     seed: int = 0
     enqueue: tuple[Mapping[str, object], ...] = ()
     max_retries: int = 5
@@ -113,7 +113,7 @@ def read_sweep(path: str | Path) -> SweepFile:
         final=_options(sweep.get('final', {}), space, path, 'final'),
         constraints=tuple(read_constraint(item, str(path)) for item in _list(sweep, 'constraints', path)),
         sampler=named(sweep.get('sampler', 'tpe'), SAMPLERS, f'{path}: sweep: sampler'),
-        pruner=named(sweep.get('pruner', 'median'), PRUNERS, f'{path}: sweep: pruner'),
+        pruner=named(sweep.get('pruner', 'sha'), PRUNERS, f'{path}: sweep: pruner'),
         enqueue=tuple(_enqueued(item, space, path) for item in _list(sweep, 'enqueue', path)),
         keep_checkpoints=sweep.get('keep_checkpoints', 'best'),
         tool=sweep.get('tool', 'tools/train.py'),
