@@ -17,12 +17,10 @@ sweep = dict(
     options={
         'data_root': 'work_dirs/demo/data',
         'train_cfg.max_iters': 600,
-        'train_cfg.val_interval': 150,
-        'train_dataloader.batch_size': 16,  # the demo's two processes take 8 each
-        'default_hooks.checkpoint.interval': 150,
+        'train_cfg.val_interval': 120,
+        'default_hooks.checkpoint.interval': 120,
     },
-    # As the demo is: what a winner has to beat.
-    enqueue=[
+    enqueue=[  # the demo as it is: what a winner has to beat
         {'optim_wrapper.optimizer.lr': 8e-4, 'model.panoptic_head.num_queries': 25, 'resolution': '128 px'},
     ],
 )
