@@ -1,7 +1,7 @@
 """Look at what the network is fed: `python tools/browse_dataset.py CONFIG`.
 
-Draws samples after the whole pipeline, in the order of channels that the network gets: image, masks and boxes side by
-side, a contact sheet, and a page to leaf through (OUT/index.html).
+Draws random samples after the whole pipeline, in the order of channels that the network gets: image, masks and boxes
+side by side, contact sheets of 48 (OUT/contact_sheet*.png), and a page to leaf through (OUT/index.html).
 """
 
 import argparse
@@ -21,7 +21,7 @@ from data_prep.errors import DataError
 from data_prep.labels.strict_json import write_json
 from data_prep.show.output import MARKER, check_report_out, fresh_folder, render
 from data_prep.show.panels import draw_panels
-from fallen_trees.checks.fed_pictures import contact_sheet, fed_boxes, fed_image, fed_masks, to_png
+from fallen_trees.checks.fed_pictures import contact_sheets, fed_boxes, fed_image, fed_masks, to_png
 from fallen_trees.checks.subject import Fed, Subject
 from fallen_trees.derive import derive
 from fallen_trees.errors import ConfigError, one_line_errors
@@ -71,9 +71,10 @@ def browse(cfg: Config, split: str, samples: int, seed: int, out: Path) -> str:
             size = f'{fed.inputs.shape[2]} x {fed.inputs.shape[1]} px, as fed'
             rows.append(dict(picture=name, file_name=Path(fed.sample.img_path).name, split=split, size=size,
                              classes=list(counts), counts=counts, count=len(found)))  # fmt: skip
-        with atomic_write(folder / 'contact_sheet.png', 'wb', sync=False) as file:
-            file.write(contact_sheet(subject, most=48))
-        render(folder / 'index.html', 'data_prep.show', 'page.html', rows=rows, sheets=['contact_sheet.png'],
+        for name, content in (sheets := dict(contact_sheets(subject, most=48))).items():
+            with atomic_write(folder / name, 'wb', sync=False) as file:
+                file.write(content)
+        render(folder / 'index.html', 'data_prep.show', 'page.html', rows=rows, sheets=list(sheets),
                splits=[split], classes=list(names))  # fmt: skip
         write_json(folder / MARKER, dict(command='browse_dataset', config=Path(cfg.filename).name, split=split))
     return f'{out}/index.html: {len(rows)} samples of {split}, {sum(row["count"] for row in rows)} objects'
@@ -88,9 +89,8 @@ def main(argv: list[str] | None = None) -> int:
         cfg = load_config(args)
         derive(cfg, ('train',) if args.split == 'train' else ('train', args.split))
         try:
-            print(
-                browse(cfg, args.split, args.samples, args.seed, args.out or Path(cfg.work_dir, f'browse_{args.split}'))
-            )
+            out = args.out or Path(cfg.work_dir, f'browse_{args.split}')
+            print(browse(cfg, args.split, args.samples, args.seed, out))
         except DataError as error:
             raise ConfigError(str(error)) from None
     return 0

@@ -9,12 +9,13 @@ from pathlib import Path
 
 from data_prep.check.codes import Severity
 from data_prep.check.headers import Truncated, image_size
-from data_prep.check.layout import CocoFile, image_folder, inside, normal
+from data_prep.check.layout import PACK_INDEX, CocoFile, image_folder, inside, normal
 from data_prep.check.report import Findings
 from data_prep.check.structure import Content, shown
 from data_prep.check.structure import image_size as listed_size
 from data_prep.errors import DataError, one_line
 from data_prep.imagery.rasters import SUFFIXES
+from data_prep.labels.strict_json import read_json
 
 Progress = Callable[[], object]
 
@@ -49,6 +50,10 @@ def check_files(
     unwritten = {row for row in safe if content.images[row]['file_name'].endswith(UNWRITTEN)}
     _check_sources(coco, content, sorted(unwritten), findings)
     safe = [row for row in safe if row not in unwritten]
+    packed = next((folder for folder in coco.folders if (folder / PACK_INDEX).is_file()), None)
+    if packed is not None:
+        _check_packed(packed, content, safe, findings)
+        return None, {}
     folder = image_folder(coco, [content.images[row]['file_name'] for row in safe])
     if folder is None:
         if safe:
@@ -65,6 +70,15 @@ def check_files(
         _check_file(path, root, row, content, findings)
         on_image()
     return folder, found
+
+
+def _check_packed(folder: Path, content: Content, rows: list[int], findings: Findings) -> None:
+    """Tell images that a pack does not list; ``data_prep pack --verify`` looks at its bytes."""
+    index = read_json(folder / PACK_INDEX)
+    listed = index.get('images', {}) if isinstance(index, dict) else {}
+    missing = [row for row in rows if content.images[row]['file_name'] not in listed]
+    findings.rows('file-missing', content.file, missing,
+                  lambda row: (content.image_place(row), f'not in the pack {folder}'))  # fmt: skip
 
 
 def _check_sources(coco: CocoFile, content: Content, rows: list[int], findings: Findings) -> None:

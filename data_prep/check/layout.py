@@ -22,6 +22,7 @@ from data_prep.errors import DataError
 ROBOFLOW = '_annotations.coco.json'
 PREFIX = 'instances_'
 FOLD = 'fold_'
+PACK_INDEX = 'index.json'  # of a folder whose images are packed (data_prep.pack)
 ORDER = {'train': 0, 'val': 1, 'valid': 1, 'test': 2}  # of splits in tables
 # Backslash, control characters, halves of surrogate pairs; a drive or the scheme of a URL at the start.
 UNSAFE = re.compile(r'[\\\x00-\x1f\x7f\ud800-\udfff]|^[A-Za-z]:|^\w+://')

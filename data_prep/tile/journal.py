@@ -33,7 +33,7 @@ from data_prep.tile.settings import Settings
 from data_prep.tile.splits import Region
 from data_prep.tile.staging import DATA, JOURNAL, RUN
 
-UNSHARED = ('check', 'show', 'stats', 'convert', 'select', 'synth')  # commands whose code makes no tile
+UNSHARED = ('check', 'show', 'stats', 'convert', 'select', 'synth', 'pack')  # commands whose code makes no tile
 
 
 def identity(settings: Settings, sources: Sequence[dict[str, Any]]) -> dict[str, Any]:

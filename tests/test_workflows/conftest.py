@@ -92,10 +92,9 @@ def stop(line, signum, folder):
 def untrained():
     """Score of a network that has learnt nothing, as a test of the same config gives it."""
 
-    def figures(place, data_root):
+    def figures(place, data_root, config='configs/coco/m2f_r50_custom.py'):
         nothing = ['train_cfg.max_iters=1', 'optim_wrapper.optimizer.lr=0', 'val_cfg=None', 'val_dataloader=None',
                    'val_evaluator=None', 'default_hooks.checkpoint.interval=1']  # fmt: skip
-        config = 'configs/coco/m2f_r50_custom.py'
         options = ['--cfg-options', f'data_root={data_root}']
         done = place.run(f'python tools/train.py {config} --work-dir work_dirs/nothing', *options, *nothing)
         assert done.returncode == 0, done.stderr

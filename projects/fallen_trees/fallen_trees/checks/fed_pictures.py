@@ -3,7 +3,7 @@
 If trees are blue here, they are for the network; a mask that lies beside its trunk here teaches it the ground.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import cv2
 import numpy as np
@@ -72,10 +72,27 @@ def contact_sheet(subject: Subject, *, columns: int = 6, most: int = 24) -> byte
     Raises:
         ValueError: If there is no sample.
     """
-    if not subject.fed:
+    _, sheet = next(contact_sheets(subject, columns=columns, most=most), (None, None))
+    if sheet is None:
         raise ValueError('the training set is empty: there is nothing to draw')
-    ordered = sorted(subject.fed, key=lambda fed: not len(fed.sample.gt_instances))[:most]
-    return to_png(join([_card(draw_fed(subject, fed)) for fed in ordered], columns))
+    return sheet
+
+
+def contact_sheets(subject: Subject, *, columns: int = 6, most: int = 24) -> Iterator[tuple[str, bytes]]:
+    """All samples on as many sheets as it takes, those with objects first.
+
+    Args:
+        subject: Its samples are drawn.
+        columns: Samples in a row.
+        most: Samples on one sheet.
+
+    Yields:
+        A file name, `contact_sheet.png` and from the second on `contact_sheet_2.png`, and the bytes of a PNG.
+    """
+    ordered = sorted(subject.fed, key=lambda fed: not len(fed.sample.gt_instances))
+    for number, first in enumerate(range(0, len(ordered), most), 1):
+        sheet = join([_card(draw_fed(subject, fed)) for fed in ordered[first : first + most]], columns)
+        yield ('contact_sheet.png' if number == 1 else f'contact_sheet_{number}.png'), to_png(sheet)
 
 
 def _card(panel: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -53,6 +53,6 @@ def draw_pictures(samples: list[DetDataSample], visualizer: Visualizer, folder: 
     """Draw truth beside prediction, one PNG for each tile."""
     folder.mkdir(parents=True, exist_ok=True)
     for sample in samples:
-        image = mmcv.imread(sample.img_path, channel_order='rgb')
+        image = mmcv.imread(sample.img_path, channel_order='rgb', backend_args=dict(backend='pack'))  # or a file
         with atomic_path(folder / f'{Path(sample.img_path).stem}.png') as temporary:
             visualizer.add_datasample('smoke', image, sample, out_file=str(temporary), pred_score_thr=SCORE)

@@ -11,6 +11,7 @@ from pycocotools import mask as rle
 
 from data_prep.atomic import atomic_path, atomic_write
 from fallen_trees.errors import ConfigError
+from fallen_trees.loading.packed_images import PackBackend
 
 
 @dataclass(frozen=True)
@@ -166,7 +167,8 @@ def _record(mask: NDArray[np.uint8], record: dict) -> dict:
 
 def _crop(image: dict, source: Path, out: Path, window: tuple[int, int, int, int]) -> dict:
     x0, y0, x1, y1 = window
-    pixels = cv2.imread(str(source / image['file_name']), cv2.IMREAD_UNCHANGED)
+    content = PackBackend().get(source / image['file_name'])  # a file, or its bytes in a pack
+    pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     name = f'{Path(image["file_name"]).stem}.png'
     with atomic_path(out / name) as temporary:
         cv2.imwrite(str(temporary), pixels[y0:y1, x0:x1])

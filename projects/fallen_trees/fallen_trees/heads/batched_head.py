@@ -8,6 +8,11 @@ costs to the host and waits. Here
 
 The masks that attention and matching look at carry no gradient, and unmatched queries, for which no mask loss is
 defined, have none made for their backward pass. Same losses as MMDetection's on the same points, to rounding.
+
+    mask_loss_on='points'    num_points of each mask, most of them where it is undecided (Mask2Former, section 3.3)
+    mask_loss_on='pixels'    every pixel of the true masks, with logits enlarged to them (MaskFormer); more memory
+
+Matching compares masks at random points either way.
 """
 
 import torch
@@ -17,6 +22,7 @@ from mmdet.utils import reduce_mean
 from mmengine.structures import InstanceData
 from torch import Tensor
 
+from fallen_trees.errors import ConfigError
 from fallen_trees.heads.batched_matching import Matches, check_costs, match_layers
 from fallen_trees.heads.mask2former_head import Float32Mask2FormerHead, without_autocast
 from fallen_trees.heads.masked_attention import fuse_attention
@@ -32,14 +38,18 @@ class BatchedMask2FormerHead(Float32Mask2FormerHead):
     Weights, their names and how they start are those of Float32Mask2FormerHead, which is the path beside this one.
 
     Args:
+        mask_loss_on: 'points' or 'pixels', see above.
         **kwargs: Of Float32Mask2FormerHead. The assigner must be GuardedHungarianAssigner with Mask2Former's costs.
 
     Raises:
-        ConfigError: If the assigner or one of its costs is another.
+        ConfigError: If the assigner or one of its costs is another, or masks are to be compared on something else.
     """
 
-    def __init__(self, **kwargs) -> None:
+    def __init__(self, *, mask_loss_on: str = 'points', **kwargs) -> None:
+        if mask_loss_on not in ('points', 'pixels'):
+            raise ConfigError(f"model.panoptic_head.mask_loss_on must be 'points' or 'pixels'; got {mask_loss_on!r}.")
         super().__init__(**kwargs)
+        self.mask_loss_on = mask_loss_on
         if self.train_cfg:
             check_costs(self.assigner)
         fuse_attention(self.transformer_decoder)
@@ -109,13 +119,28 @@ class BatchedMask2FormerHead(Float32Mask2FormerHead):
             # Nothing to compare, yet every weight gets its gradient, as gradients are exchanged between processes.
             nothing = logits.sum().expand(layers)
             return nothing, nothing
-        points = uncertain_points(logits, self.num_points, self.oversample_ratio, self.importance_sample_ratio)
-        truth = sample_truth(torch.cat([truth.masks for truth in truths]), matches.objects, points)
-        sampled = sample_logits(logits, points)
-        dice = self.loss_dice(sampled, truth, reduction_override='none')
-        cross_entropy = self.loss_mask(sampled.flatten(), truth.flatten(), reduction_override='none')
-        cross_entropy = cross_entropy.view(layers, -1).sum(1) / (num_masks * self.num_points + EPSILON)
+        compared, truth = self._compared(logits, torch.cat([truth.masks for truth in truths]), matches.objects)
+        dice = self.loss_dice(compared, truth, reduction_override='none')
+        cross_entropy = self.loss_mask(compared.flatten(), truth.flatten(), reduction_override='none')
+        cross_entropy = cross_entropy.view(layers, -1).sum(1) / (num_masks * truth.shape[1] + EPSILON)
         return cross_entropy, dice.view(layers, -1).sum(1) / (num_masks + EPSILON)
+
+    def _compared(self, logits: Tensor, masks: Tensor, objects: Tensor) -> tuple[Tensor, Tensor]:
+        """What the losses compare.
+
+        Args:
+            logits: Of the pairs, (pairs, h, w).
+            masks: True ones, (objects, H, W), bool.
+            objects: Which of them each pair is for, (pairs,).
+
+        Returns:
+            Logits and truth, float32, (pairs, points or H x W).
+        """
+        if self.mask_loss_on == 'pixels':
+            enlarged = F.interpolate(logits[:, None], masks.shape[1:], mode='bilinear', align_corners=False)
+            return enlarged.flatten(1), masks[objects].flatten(1).to(logits.dtype)
+        points = uncertain_points(logits, self.num_points, self.oversample_ratio, self.importance_sample_ratio)
+        return sample_logits(logits, points), sample_truth(masks, objects, points)
 
 
 def matched_logits(masks: list[Tensor], matches: Matches) -> Tensor:

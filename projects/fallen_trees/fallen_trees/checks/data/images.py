@@ -9,6 +9,7 @@ from PIL import Image, UnidentifiedImageError
 from fallen_trees.checks.data.tiles import Tile, load_pixels, loader_of, picked_tiles, tiles
 from fallen_trees.checks.finding import Finding, Verdict
 from fallen_trees.checks.subject import Subject
+from fallen_trees.loading.packed_images import is_packed
 
 ORIENTATION = 0x0112  # EXIF's number for it; from 5 on sides are swapped
 
@@ -17,7 +18,8 @@ def check_images(subject: Subject) -> Iterator[Finding]:
     """Check the headers of all image files, and decode as many as there are samples: `images`."""
     seen, unreadable, other_size = 0, [], []
     for split in subject.splits:
-        if loader_of(subject, split)['type'] in ('LoadImageFromFile', 'LoadImageFromTiff'):
+        single = not is_packed(subject.image_folder(split))  # of a pack as many are decoded as of the others
+        if single and loader_of(subject, split)['type'] in ('LoadImageFromFile', 'LoadImageFromTiff'):
             for tile in tiles(subject, split):
                 seen += 1
                 _look(tile, _header_size(tile), unreadable, other_size)
