@@ -23,6 +23,10 @@ COMMANDS = (
     'data_prep.show',
     'data_prep.stats',
     'data_prep.convert',
+    'data_prep.semantic',
+    'data_prep.cityscapes',
+    'data_prep.anchors',
+    'data_prep.pack',
 )
 
 # Read by GDAL when it starts, so it is set before any command imports rasterio: no driver that follows names to other
@@ -71,7 +75,7 @@ def sigterm_unwinds() -> Iterator[None]:
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """Parse, with the modules of a named command alone: importing all seven takes longer than tiling a small scene."""
+    """Parse, with the modules of a named command alone: importing all eight takes longer than tiling a small scene."""
     named = [name for name in COMMANDS if name.rpartition('.')[2] == next(iter(argv), None)]
     return build_parser(named or COMMANDS).parse_args(argv)
 

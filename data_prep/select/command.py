@@ -15,6 +15,7 @@ from data_prep import arguments
 from data_prep.check.structure import shown
 from data_prep.errors import DataError, ExitCode
 from data_prep.select.scores import DEFAULT_WEIGHTS, Weights
+from data_prep.select.splitting import split_files
 from data_prep.select.subset import KEY, Selection, select_images
 
 EPILOG = """\
@@ -22,6 +23,7 @@ score = w0 CDS/max(CDS) + w1 RCS/max(RCS) + w2 ICS/max(ICS), weights divided by 
 CDS: number of classes in the image. RCS: sum over these classes of (images in all) / (images with the class).
 ICS: 1 / (images in the image's sub-folder). Equal scores go by file name.
 --out keeps ids, order and all categories; each image gains "selection": rank, score, cds, rcs, ics.
+--split shares the chosen out image by image: frames of one drive may be in several splits, which the last line counts.
 exit codes: 0 done; 1 done, but a class has no image left; 2 wrong input; 3 disk, memory, package.
 """
 SHOWN = 20  # rows of the table on the terminal
@@ -66,6 +68,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     add('--images', type=Path, metavar='FOLDER',
         help='where the image files lie, for --copy-images (default: looked for beside the COCO file)')  # fmt: skip
+    add('--split', type=arguments.ratios, metavar='TRAIN,VAL,TEST',
+        help='share the chosen out into OUT_train.json, OUT_val.json and OUT_test.json besides')  # fmt: skip
+    add('--seed', type=arguments.number(int, 0, 2**31), default=0, metavar='N', help='of --split (default: 0)')
     add('--overwrite', action='store_true', help='replace OUT.json where it exists')
     add('--json', action='store_true', help='print the chosen images with their scores as one line of JSON')
 
@@ -85,6 +90,8 @@ def run(args: argparse.Namespace) -> ExitCode:
             images=args.images,
             copy_to=args.copy_images,
             overwrite=args.overwrite,
+            shares=args.split,
+            seed=args.seed,
             progress=bar.update,
         )
     print(json.dumps(_counts(args.out, selection)) if args.json else _text(args.out, selection))
@@ -102,6 +109,7 @@ def _counts(out: Path, selection: Selection) -> dict[str, Any]:
         'of': selection.total,
         'annotations': selection.annotations,
         'lost_classes': selection.lost_classes,
+        **({'split': selection.split, 'shared_folders': selection.shared_folders} if selection.split else {}),
         'scores': [{'file_name': image['file_name'], 'id': image['id'], **image[KEY]} for image in selection.images],
     }
 
@@ -117,4 +125,9 @@ def _text(out: Path, selection: Selection) -> str:
                      f'{shown(image["file_name"])}')  # fmt: skip
     if len(selection.images) > SHOWN:
         lines.append(f'  ... {len(selection.images) - SHOWN} more in {out}')
+    if selection.split:
+        counts = ', '.join(
+            f'{path.name} {count}' for path, count in zip(split_files(out), selection.split, strict=True)
+        )
+        lines.append(f'  split: {counts} images; {selection.shared_folders} sub-folders are in more than one of them')
     return '\n'.join(lines)

@@ -6,7 +6,7 @@ import filecmp
 import os
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from data_prep.check.structure import examine
 from data_prep.errors import DataError
 from data_prep.labels.strict_json import read_json, write_json
 from data_prep.select.scores import DEFAULT_WEIGHTS, Record, Score, Weights, best, score_images
+from data_prep.select.splitting import split_files, write_splits
 
 KEY = 'selection'  # of an image entry: its rank and scores
 
@@ -32,12 +33,16 @@ class Selection:
         total: Number of images to choose from.
         annotations: Number of annotations of the chosen.
         lost_classes: Names of classes that some image shows and no chosen one.
+        split: Number of images in train, val and test, where they were shared out.
+        shared_folders: Sub-folders with images in more than one split.
     """
 
     images: list[Record]
     total: int
     annotations: int
     lost_classes: list[str]
+    split: list[int] | None = None
+    shared_folders: int = 0
 
 
 def select_images(
@@ -50,6 +55,8 @@ def select_images(
     images: Path | None = None,
     copy_to: Path | None = None,
     overwrite: bool = False,
+    shares: Sequence[float] | None = None,
+    seed: int = 0,
     progress: Callable[[], object] = lambda: None,
 ) -> Selection:
     """Keep the most informative images of a COCO file.
@@ -63,6 +70,8 @@ def select_images(
         images: Folder of the image files, looked at only for copying; None guesses it.
         copy_to: Folder for copies of the chosen files, with their sub-folders; None copies nothing.
         overwrite: Whether a file at ``out`` may be replaced.
+        shares: Of the chosen for train, val and test, in files beside ``out``; None writes no such files.
+        seed: Of this sharing out.
         progress: Called after each copied file.
 
     Returns:
@@ -72,7 +81,8 @@ def select_images(
         DataError: If the file is not a usable COCO file, has fewer images, or an output is in the way. Then nothing is
             written.
     """
-    _check_target(path, out, overwrite=overwrite)
+    for target in [out, *(split_files(out) if shares else ())]:
+        _check_target(path, target, overwrite=overwrite)
     coco, content = _read(path, images, count)
     scores = score_images(content['images'], content['annotations'], weights=weights, balance=balance)
     subset, selection = _subset(content, best(content['images'], scores, count), scores)
@@ -80,6 +90,9 @@ def select_images(
         names = [image['file_name'] for image in selection.images]
         _copy(_sources(coco, path, names), copy_to, progress)
     write_json(out, subset)
+    if shares:
+        split, shared = write_splits(out, subset, shares, seed)
+        selection = replace(selection, split=split, shared_folders=shared)
     return selection
 
 

@@ -227,7 +227,7 @@ FAULTS = (
     Fault('max_per_image above queries x classes', options(model__test_cfg__max_per_image=26),
           'asks for more detections than', ('config',)),
     Fault('fusion head left at 80 classes', options(model__panoptic_fusion_head__num_things_classes=80),
-          'num_things_classes is 80', ('class-counts',)),
+          'num_things_classes is 80', ('config',)),
     Fault('crops that leave masks without a pixel', no_filter, 'leaves objects without a pixel',
           ('empty-masks', 'mask-filter')),
 )  # fmt: skip

@@ -22,6 +22,28 @@ def test_classes_reach_everything_that_counts_them(demo_config, tiles):
     assert any('fallen_tree' in note for note in notes)
 
 
+@pytest.mark.parametrize('part', ['panoptic_head', 'panoptic_fusion_head'])
+def test_a_head_of_another_number_of_classes_is_refused(demo_config, part):
+    demo_config.model[part].num_things_classes = 80
+    with pytest.raises(ConfigError, match=rf'^model\.{part}\.num_things_classes is 80, the number of classes is 1; '):
+        derive(demo_config, SPLITS)
+
+
+def test_windows_without_files_are_told_their_loader(demo_config, tiles):
+    path = tiles / 'annotations/instances_train.json'
+    coco = json.loads(path.read_text())
+    for image in coco['images']:
+        image['file_name'] += '.window'
+    other = path.with_name('windows.json')
+    other.write_text(json.dumps(coco))
+    demo_config.train_dataloader.dataset.ann_file = f'annotations/{other.name}'
+    try:
+        with pytest.raises(ConfigError, match='begin the pipelines with LoadImageFromScene'):
+            derive(demo_config, SPLITS)
+    finally:
+        other.unlink()
+
+
 def test_evaluators_score_against_the_file_of_their_loader(demo_config, tiles):
     derive(demo_config, SPLITS)
     for split in ('val', 'test'):

@@ -134,8 +134,6 @@ FAULTS = {
     'frozen at random': ({'model.backbone.frozen_stages': 2}, 'start-weights', Verdict.ERROR),
     'norms frozen at random': ({'model.backbone.norm_cfg.requires_grad': False}, 'start-weights', Verdict.WARNING),
     'no such file': ({'load_from': 'nowhere/x.pth'}, 'start-weights', Verdict.ERROR),
-    'fusion head forgotten': ({'model.panoptic_fusion_head.num_things_classes': 80}, 'class-counts', Verdict.ERROR),
-    'head forgotten': ({'model.panoptic_head.num_things_classes': 80}, 'class-counts', Verdict.ERROR),
     'class weights of COCO': (
         {'model.panoptic_head.loss_cls.class_weight': [1.0] * 80 + [0.1]},
         'class-counts',

@@ -12,14 +12,20 @@ from fallen_trees.heads.batched_head import BatchedMask2FormerHead
 from fallen_trees.heads.fusion_head import BlockwiseFusionHead
 from fallen_trees.heads.guarded_assigner import GuardedHungarianAssigner
 from fallen_trees.heads.mask2former_head import Float32Mask2FormerHead
+from fallen_trees.heads.semantic_fusion import SemanticFusionHead, SemanticMask2Former
 from fallen_trees.loading.coco_dataset import RootlessCocoDataset
 from fallen_trees.loading.contiguous import ContiguousPackDetInputs, ContiguousRandomFlip
 from fallen_trees.loading.load_annotations import LoadOutlineAnnotations
+from fallen_trees.loading.load_maps import LoadLabelMap, LoadPanopticMap, ObjectsFromMap
 from fallen_trees.loading.load_window import LoadImageFromScene, LoadImageFromTiff
+from fallen_trees.loading.map_datasets import LabelMapDataset, PanopticDataset
 from fallen_trees.loading.outline_masks import OutlineMasks
+from fallen_trees.loading.packed_images import PackBackend
 from fallen_trees.loading.paste_objects import PasteObjects
 from fallen_trees.loading.photometric import BytePhotoMetricDistortion
 from fallen_trees.loading.random_rot90 import RandomRot90
+from fallen_trees.loading.segment_masks import SegmentMasks
+from fallen_trees.map_pictures import FramePictureHook, MapVisualizer
 from fallen_trees.ops.attention import FusedMSDeformAttnPixelDecoder, FusedMultiScaleDeformableAttention
 from fallen_trees.panel_visualizer import PanelVisualizer
 from fallen_trees.picture_hook import PictureHook
@@ -31,6 +37,8 @@ from fallen_trees.resume.safe_checkpoint_hook import SafeCheckpointHook
 from fallen_trees.resume.samplers import SeededEpochSampler, SeededInfiniteSampler
 from fallen_trees.resume.seeded_dataset import SeededDataset
 from fallen_trees.scoring.coco_f1_metric import CocoF1Metric
+from fallen_trees.scoring.panoptic_quality import PanopticQualityMetric
+from fallen_trees.scoring.semantic_iou_metric import SemanticIoUMetric
 from fallen_trees.staged_unfreeze_hook import StagedUnfreezeHook
 
 __all__ = [
@@ -44,18 +52,27 @@ __all__ = [
     'ContiguousPackDetInputs',
     'ContiguousRandomFlip',
     'Float32Mask2FormerHead',
+    'FramePictureHook',
     'FusedMSDeformAttnPixelDecoder',
     'FusedMultiScaleDeformableAttention',
     'GuardHook',
     'GuardedHungarianAssigner',
     'InterruptHook',
     'IterationSeedHook',
+    'LabelMapDataset',
     'LoadImageFromScene',
     'LoadImageFromTiff',
+    'LoadLabelMap',
     'LoadOutlineAnnotations',
+    'LoadPanopticMap',
+    'MapVisualizer',
     'ModelCardHook',
+    'ObjectsFromMap',
     'OutlineMasks',
+    'PackBackend',
     'PanelVisualizer',
+    'PanopticDataset',
+    'PanopticQualityMetric',
     'PasteObjects',
     'PictureHook',
     'RandomRot90',
@@ -66,6 +83,10 @@ __all__ = [
     'SeededDataset',
     'SeededEpochSampler',
     'SeededInfiniteSampler',
+    'SegmentMasks',
+    'SemanticFusionHead',
+    'SemanticIoUMetric',
+    'SemanticMask2Former',
     'StagedUnfreezeHook',
     'checkpoint_reader',
 ]

@@ -9,13 +9,16 @@ import json
 from pathlib import Path
 
 from fallen_trees.errors import ConfigError
+from fallen_trees.map_sets import annotations_of
+
+UNWRITTEN = '.window'  # end of file_name where `data_prep tile --pixels none` wrote no file
 
 
 def read_coco(ann_file: Path) -> dict:
     """Read a COCO file.
 
     Returns:
-        The parsed file, with the lists `images`, `annotations` and `categories`.
+        The parsed file, with the lists `images`, `annotations` (of panoptic files: segments) and `categories`.
 
     Raises:
         ConfigError: If the file is missing, is no JSON, or lacks one of the three lists.
@@ -32,7 +35,7 @@ def read_coco(ann_file: Path) -> dict:
     for key in ('images', 'annotations', 'categories'):
         if not isinstance(coco, dict) or not isinstance(coco.get(key), list):
             raise ConfigError(f"{ann_file} is no COCO instance file: it has no list '{key}'.")
-    return coco
+    return coco | dict(annotations=annotations_of(coco))
 
 
 def without_twin_root(coco: dict) -> list[dict]:
@@ -118,6 +121,9 @@ def require_images(coco: dict, image_dir: Path, ann_file: Path) -> None:
     """
     missing = [image['file_name'] for image in coco['images'] if not (image_dir / image['file_name']).is_file()]
     if missing:
+        hint = ''
+        if missing[0].endswith(UNWRITTEN):
+            hint = ' (a window of a scene, which has no file: begin the pipelines with LoadImageFromScene)'
         raise ConfigError(
-            f'{len(missing)} of {len(coco["images"])} images of {ann_file} are not in {image_dir}: {missing[0]}'
+            f'{len(missing)} of {len(coco["images"])} images of {ann_file} are not in {image_dir}: {missing[0]}{hint}'
         )

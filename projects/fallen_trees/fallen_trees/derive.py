@@ -2,9 +2,12 @@
 
 data_root                       -> where each loader reads, and the file its evaluator scores against
 layout of the data              -> annotation files and folders of images that are None (`layouts`)
-classes of the training file    -> metainfo, class counts of heads, class weights
+classes of the training file    -> metainfo, class counts of heads (things and stuff), class weights, colours
 tiles of the training file      -> metainfo, and so every checkpoint: size, GSD, bands
+images in shards                -> where pipelines read them (`packed_images`)
+augment=False                   -> the pipeline `plain_pipeline` for training
 image_size                      -> resize and crop of every pipeline
+epochs                          -> train_cfg.max_iters, and intervals of validations and checkpoints (`epochs`)
 train_cfg.max_iters             -> LR milestones, begins and ends; momentum of averaged weights
 data set of a pipeline          -> tiles that PasteObjects takes from
 stages of what is trained       -> DistributedDataParallel looks for weights without a gradient
@@ -20,9 +23,12 @@ from mmengine.config import Config, ConfigDict
 
 from fallen_trees.classes import classes_in, read_coco, require_classes, require_images, require_instances
 from fallen_trees.config_keys import dicts_in
+from fallen_trees.epochs import fill_in_epochs
 from fallen_trees.errors import ConfigError
 from fallen_trees.layouts import fill_in_layout
-from fallen_trees.model_classes import fill_in_model
+from fallen_trees.loading.packed_images import is_packed, read_packed, require_packed
+from fallen_trees.map_sets import colours_of, require_maps, things_of
+from fallen_trees.model_classes import counts_stuff, fill_in_model
 from fallen_trees.tile_facts import tile_facts
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -45,6 +51,7 @@ def derive(cfg: Config, splits: tuple[str, ...], classes: tuple[str, ...] | None
     Raises:
         ConfigError: If files are missing or the classes of config, files and checkpoint disagree.
     """
+    _derive_augmentation(cfg)
     notes = _derive_data(cfg, splits, classes)
     _derive_sizes(cfg)
     _derive_workers(cfg, splits)
@@ -62,8 +69,13 @@ def _derive_data(cfg: Config, splits: tuple[str, ...], classes: tuple[str, ...] 
             dataset.data_root = str(find_data(dataset.get('data_root') or cfg.get('data_root') or '.'))
             ann_file = Path(dataset.data_root, dataset.ann_file)
             coco = read_coco(ann_file)
-            if not _reads_scenes(dataset):
-                require_images(coco, Path(dataset.data_root, dataset.data_prefix.img), ann_file)
+            folder = Path(dataset.data_root, dataset.data_prefix.img)
+            if is_packed(folder):
+                notes.append(require_packed(coco, folder, ann_file))
+                read_packed(cfg, dataset)
+            elif not _reads_scenes(dataset):
+                require_images(coco, folder, ann_file)
+            require_maps(coco, dataset, ann_file)
             files[split] = (ann_file, coco)
         evaluator = cfg.get(f'{split}_evaluator')
         if evaluator is not None and 'ann_file' in evaluator and evaluator.ann_file is None:
@@ -86,9 +98,10 @@ def _derive_data(cfg: Config, splits: tuple[str, ...], classes: tuple[str, ...] 
         if split == 'train':
             require_instances(tuple(classes), coco, ann_file)
             _derive_donors(cfg)
-    _set_classes(cfg, tuple(classes), metainfo.get('palette'))
+    _set_classes(cfg, tuple(classes), metainfo.get('palette'), *next(iter(files.values()), (None, {})))
     if 'train' in files:
         _set_tiles(cfg, tile_facts(files['train'][1], files['train'][0]))
+        notes += fill_in_epochs(cfg, len(files['train'][1]['images']))
     return notes
 
 
@@ -112,20 +125,36 @@ def find_data(folder: str) -> Path:
     return here if here.exists() or here.is_absolute() else REPOSITORY / here
 
 
-def _set_classes(cfg: Config, classes: tuple[str, ...], palette: list | None) -> None:
-    palette = palette or [(230, 159, 0)]
+def _set_classes(
+    cfg: Config, classes: tuple[str, ...], palette: list | None, ann_file: Path | None, coco: dict
+) -> None:
+    palette = palette or (colours_of(coco, classes) if coco else None) or [(230, 159, 0)]
     metainfo = dict(classes=classes, palette=[tuple(palette[i % len(palette)]) for i in range(len(classes))])
+    things = None
+    if coco and any(counts_stuff(node) for _, node in dicts_in(cfg.model)):
+        things = things_of(coco, classes, ann_file)
+        metainfo |= dict(thing_classes=things, stuff_classes=classes[len(things) :])
     cfg.metainfo = metainfo
     for split in ('train', 'val', 'test'):
         for dataset in _datasets(cfg.get(f'{split}_dataloader')):
             dataset.setdefault('metainfo', ConfigDict(metainfo))
-    fill_in_model(cfg.model, len(classes))
+    fill_in_model(cfg.model, len(classes), None if things is None else len(things))
 
 
 def _set_tiles(cfg: Config, facts: dict | None) -> None:
     """Have checkpoints say how the tiles they were trained on were cut; mapping a scene goes by it."""
     for dataset in _datasets(cfg.get('train_dataloader')) if facts else ():
         dataset.metainfo.setdefault('tiles', facts)
+
+
+def _derive_augmentation(cfg: Config) -> None:
+    """Train on images as they are, if the config says so."""
+    if cfg.get('augment', True):
+        return
+    if cfg.get('plain_pipeline') is None:
+        raise ConfigError(f'augment=False needs plain_pipeline in {cfg.filename}: the steps that take its place.')
+    for dataset in _datasets(cfg.get('train_dataloader')):
+        dataset.pipeline = copy.deepcopy(cfg.plain_pipeline)
 
 
 def _derive_donors(cfg: Config) -> None:

@@ -8,7 +8,7 @@ from mmdet.registry import METRICS
 from mmdet.structures.mask import encode_mask_results
 from mmengine.evaluator.metric import _to_cpu
 
-TRUTH = ('gt_instances', 'ignored_instances', 'gt_panoptic_seg')
+TRUTH = ('gt_instances', 'ignored_instances', 'gt_panoptic_seg', 'gt_sem_seg')
 
 
 @METRICS.register_module()

@@ -16,27 +16,41 @@ NO_OBJECT_WEIGHT = 0.1
 COCO_LIMIT = 100  # detections of an image and class that COCO's figures count
 
 
-def fill_in_model(model: ConfigDict, num_classes: int) -> None:
+def fill_in_model(model: ConfigDict, num_classes: int, num_things: int | None = None) -> None:
     """Fill in, in place, every class count, class weight and limit of detections that is None.
 
     Args:
-        model: Of a config. Stated values stay as stated; the doctor holds them against the data.
+        model: Of a config. Stated values stay as stated; the doctor holds them against the data too.
         num_classes: Of the data.
+        num_things: How many of them are things; a head whose `num_stuff_classes` is None counts the others as stuff.
 
     Raises:
-        ConfigError: If a head states no count and would take another one by itself, or if the model is asked for more
-            detections than it has queries and classes for.
+        ConfigError: If a head states no count and would take another one by itself, if a head with queries states
+            another one, or if the model is asked for more detections than it has queries and classes for.
     """
     for path, node in dicts_in(model, 'model'):
+        if num_things is not None and counts_stuff(node):
+            node.num_things_classes, node.num_stuff_classes = num_things, num_classes - num_things
         for key in COUNTS:
             if key in node and node[key] is None:
                 node[key] = num_classes
+        if num_things is None and node.get('num_things_classes', num_classes) != num_classes:
+            # A fusion head left at 80 would divide each detection's number by 80: masks of other queries, no error.
+            raise ConfigError(
+                f'{path}.num_things_classes is {node.num_things_classes}, the number of classes is {num_classes}; '
+                'leave it None.'
+            )
         # Only with queries is "no object" a class of its own that needs a weight below the others'.
         loss = node.get('loss_cls')
         if 'num_things_classes' in node and isinstance(loss, dict) and loss.get('class_weight', 0) is None:
             loss['class_weight'] = [1.0] * num_classes + [NO_OBJECT_WEIGHT]
         _require_count(node, path, num_classes)
     _fill_in_limits(model, num_classes)
+
+
+def counts_stuff(node: dict) -> bool:
+    """Whether a head leaves open which of the classes are stuff."""
+    return 'num_stuff_classes' in node and node['num_stuff_classes'] is None
 
 
 def _require_count(node: ConfigDict, path: str, num_classes: int) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
 
+from fallen_trees.map_sets import annotations_of
+
 SPLITS = ('train', 'val', 'test')
 
 
@@ -74,7 +76,7 @@ def _annotation_file(cfg: Config, split: str) -> Path | None:
 def _facts(path: Path) -> SplitFacts:
     raw = path.read_bytes()
     coco = json.loads(raw)
-    images, annotations = coco['images'], coco.get('annotations') or []
+    images, annotations = coco['images'], annotations_of(coco)
     names = {category['id']: category['name'] for category in coco.get('categories') or []}
     by_image = {image['id']: image for image in images}
     objects = {(names.get(item['category_id']), item.get('object_id') or item['id']) for item in annotations}

@@ -173,8 +173,11 @@ class GuardHook(Hook):
         """Count detections."""
         if batch_idx == 0:
             self._detections, self._best_score = 0, 0.0
+        if any('pred_instances' not in sample for sample in outputs or ()):
+            self._detections = None  # a model of maps
+            return
         for sample in outputs or ():
-            scores = sample.pred_instances.scores if 'pred_instances' in sample else torch.zeros(0)
+            scores = sample.pred_instances.scores
             if len(scores):
                 self._detections += int((scores > 0.05).sum())
                 self._best_score = max(self._best_score, float(scores.max()))

@@ -159,7 +159,7 @@ class Validation:
         train_loss: Mean since the validation before.
         val_loss: Training loss on validation tiles; None where it could not be had.
         ap50: Share from 0 to 1; None where the evaluator gives none.
-        detections: With a score above 0.05.
+        detections: With a score above 0.05; None where the model predicts no instances.
         best_score: Of them all.
     """
 
@@ -167,7 +167,7 @@ class Validation:
     train_loss: float
     val_loss: float | None
     ap50: float | None
-    detections: int
+    detections: int | None
     best_score: float
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from fallen_trees.checks.finding import Finding
 from fallen_trees.classes import read_coco
 from fallen_trees.derive import _datasets
+from fallen_trees.map_sets import KINDS
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,11 @@ class Subject:
 
     def _node(self, split: str) -> ConfigDict | None:
         return next(_datasets(self.cfg.get(f'{split}_dataloader')), None)
+
+    @property
+    def has_maps(self) -> bool:
+        """Whether truth is a map of classes or segments, with neither outlines nor instances alone to be asked for."""
+        return any((self._node(split) or {}).get('type') in KINDS for split in self.splits)
 
     def ann_file(self, split: str) -> Path:
         """Annotation file of a split."""

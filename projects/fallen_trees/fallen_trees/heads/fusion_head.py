@@ -12,7 +12,7 @@ import torch
 from mmdet.models import MaskFormerFusionHead
 from mmdet.registry import MODELS
 from mmdet.structures import SampleList
-from mmengine.structures import InstanceData
+from mmengine.structures import InstanceData, PixelData
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -58,13 +58,12 @@ class BlockwiseFusionHead(MaskFormerFusionHead):
             **kwargs: Ignored, as upstream.
 
         Returns:
-            Of each image `ins_results` with `bboxes`, `labels`, `scores` and `masks`, and `pan_results`, as asked for.
+            Of each image `ins_results` with `bboxes`, `labels`, `scores` and `masks`, `pan_results`, and with
+            SemanticFusionHead `sem_results`, as asked for.
 
         Raises:
             NotImplementedError: If `semantic_on`.
         """
-        if self.test_cfg.get('semantic_on', False):
-            raise NotImplementedError('model.test_cfg.semantic_on must be False: semantic results are not made yet.')
         results = []
         for classes, masks, sample in zip(mask_cls_results, mask_pred_results, batch_data_samples, strict=True):
             sizes = _sizes(sample.metainfo, rescale)
@@ -74,6 +73,8 @@ class BlockwiseFusionHead(MaskFormerFusionHead):
                     result['pan_results'] = self.panoptic_postprocess(classes, enlarge(masks.float(), sizes))
                 if self.test_cfg.get('instance_on', False):
                     result['ins_results'] = self.instances(classes.float(), masks.float(), sizes)
+                if self.test_cfg.get('semantic_on', False):
+                    result['sem_results'] = self.semantic(classes.float(), masks.float(), sizes)
             results.append(result)
         return results
 
@@ -103,6 +104,13 @@ class BlockwiseFusionHead(MaskFormerFusionHead):
             labels=labels[kept],
             scores=scores[kept],
             masks=_pick(masks, of_detection),
+        )
+
+    def semantic(self, mask_cls: Tensor, mask_pred: Tensor, sizes: tuple[tuple[int, int], ...]) -> PixelData:
+        """SemanticFusionHead makes semantic results."""
+        raise NotImplementedError(
+            "model.test_cfg.semantic_on must be False, or model.panoptic_fusion_head.type 'SemanticFusionHead' and "
+            "model.type 'SemanticMask2Former'."
         )
 
     def _best(self, mask_cls: Tensor, threshold: float) -> tuple[Tensor, Tensor, Tensor]:

@@ -15,7 +15,7 @@ def class_counts(subject: Subject) -> Iterator[Finding]:
     the first query's mask.
     """
     name, classes = 'class-counts', subject.cfg.metainfo.classes
-    wrong = list(_wrong(subject.cfg.model, 'model', len(classes)))
+    wrong = list(_wrong(subject.cfg.model, 'model', len(classes), subject.has_maps))
     for message in wrong:
         yield Finding(name, Verdict.ERROR, message, dict(classes=len(classes)))
     if not wrong:
@@ -24,10 +24,11 @@ def class_counts(subject: Subject) -> Iterator[Finding]:
         )
 
 
-def _wrong(node: object, path: str, count: int) -> Iterator[str]:
+def _wrong(node: object, path: str, count: int, with_stuff: bool) -> Iterator[str]:
     if isinstance(node, dict):
+        stuff = node.get('num_stuff_classes', 0) if with_stuff else 0
         for key in COUNTS:
-            if key in node and node[key] != count and _counts_classes(node):
+            if key in node and node[key] + stuff != count and _counts_classes(node):
                 yield f'{path}.{key} is {node[key]}, the number of classes is {count}; leave it None.'
         weights = node.get('class_weight')
         if isinstance(weights, list | tuple) and len(weights) != count + 1:
@@ -35,10 +36,10 @@ def _wrong(node: object, path: str, count: int) -> Iterator[str]:
                 f'{path}.class_weight has {len(weights)} values, and with "no object" needs {count + 1}; leave it None.'
             )
         for key, item in node.items():
-            yield from _wrong(item, f'{path}.{key}', count)
+            yield from _wrong(item, f'{path}.{key}', count, with_stuff)
     elif isinstance(node, list | tuple):
         for number, item in enumerate(node):
-            yield from _wrong(item, f'{path}.{number}', count)
+            yield from _wrong(item, f'{path}.{number}', count, with_stuff)
 
 
 def _counts_classes(node: dict) -> bool:
@@ -48,6 +49,8 @@ def _counts_classes(node: dict) -> bool:
 
 def instances_out(subject: Subject) -> Iterator[Finding]:
     """Check that the model is asked for instances, as many as it can give: `instances-out`."""
+    if subject.has_maps:
+        return
     name, model, count = 'instances-out', subject.cfg.model, len(subject.cfg.metainfo.classes)
     test_cfg, wrong = model.get('test_cfg') or {}, []
     for part in ('panoptic_head', 'panoptic_fusion_head'):
