@@ -13,6 +13,7 @@ from data_prep.stats.summary import QUANTITIES
 from data_prep.stats.text import class_rows, quantity_rows, split_rows
 from data_prep.tile.staging import MARKER
 
+CLASSES = 'classes'  # picture of their distribution
 MOST_CLASSES = len(PALETTE)  # with a colour of their own; the rarest share the grey
 
 
@@ -45,14 +46,46 @@ def write_report(
     out = check_report_out(out, sources, 'stats', overwrite=overwrite)
     summary = content['stats']
     with fresh_folder(out) as folder:
+        plots = {}
+        if summary['classes']:
+            plot_classes(folder / f'{CLASSES}.png', summary)
+            plots[CLASSES] = 'instances by class and split'
         for name, found in summary['histograms'].items():
             plot_histogram(folder / f'{name}.png', found, QUANTITIES[name], summary['source'])
         write_json(folder / 'stats.json', content, indent=1)
         write_json(folder / MARKER, {'command': 'stats', 'sources': sorted(path.name for path in sources)}, indent=1)
         tables = [split_rows(summary), class_rows(summary), quantity_rows(summary)]
-        plots = {name: QUANTITIES[name] for name in summary['histograms']}
+        plots |= {name: QUANTITIES[name] for name in summary['histograms']}
         render(folder / 'report.html', __package__, 'report_page.html', tables=tables, plots=plots, plan=plan)
     return out
+
+
+def plot_classes(path: Path, summary: dict[str, Any]) -> None:
+    """Draw how many instances each class has in each split, the most frequent class on top.
+
+    Args:
+        path: PNG to write.
+        summary: Of ``summarise``.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    ordered = sorted(summary['classes'].items(), key=lambda item: (sum(item[1].values()), item[0]))
+    figure = Figure(figsize=(5.2, max(1.6, 0.8 + 0.24 * len(ordered))), dpi=130, layout='constrained')
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    base = [0] * len(ordered)
+    for split, colour in zip(summary['splits'], [*PALETTE / 255, (0.6, 0.6, 0.6)], strict=False):
+        counts = [found.get(split, 0) for _, found in ordered]
+        axes.barh(range(len(ordered)), counts, left=base, color=tuple(colour), label=split)
+        base = [a + b for a, b in zip(base, counts, strict=True)]
+    axes.set_yticks(range(len(ordered)), [f'{name} ({total})' for (name, _), total in zip(ordered, base, strict=True)])
+    axes.set(xlabel='instances')
+    axes.spines[['top', 'right']].set_visible(False)
+    if len(summary['splits']) > 1:
+        axes.legend(frameon=False, fontsize=8, loc='lower right')
+    with atomic_path(path, sync=False) as temporary:
+        figure.savefig(temporary, metadata={'Software': None})
 
 
 def plot_histogram(path: Path, found: dict[str, Any], label: str, source: str) -> None:

@@ -156,7 +156,7 @@ def test_the_report_holds_tables_and_a_picture_of_each_histogram(data_prep, scen
     page = (out / 'report.html').read_text()
     pictures = re.findall(r'src="([^"]+)"', page)
     assert sorted(os.listdir(out)) == sorted([*pictures, 'TRACKING.json', 'report.html', 'stats.json'])
-    assert pictures == [f'{name}.png' for name in told['stats']['histograms']]
+    assert pictures == ['classes.png', *(f'{name}.png' for name in told['stats']['histograms'])]
     for name in pictures:
         with rasterio.open(out / name) as dataset:
             assert dataset.read(1).std() > 5

@@ -24,17 +24,22 @@ def with_truth_first(pipeline: list[dict]) -> list[dict]:
     Test pipelines load it last, in the pixels of the file, where it is scored; a loss needs it in those of the network.
 
     Args:
-        pipeline: Of a validation or test loader, with or without `LoadAnnotations` or `LoadOutlineAnnotations`.
+        pipeline: Of a validation or test loader, with or without `LoadAnnotations`, `LoadOutlineAnnotations` or
+            `LoadLabelMap`.
 
     Returns:
         The same steps with boxes and masks loaded after the last step that loads an image.
     """
     steps = copy.deepcopy(list(pipeline))
-    truth = next((step for step in steps if loads_annotations(step)), None)
+    truth = next((step for step in steps if _loads_truth(step)), None)
     truth = truth or ConfigDict(type='LoadAnnotations', with_bbox=True, with_mask=True)
-    steps = [step for step in steps if not loads_annotations(step)]
+    steps = [step for step in steps if not _loads_truth(step)]
     after = max((i + 1 for i, step in enumerate(steps) if str(step['type']).startswith('Load')), default=0)
     return [*steps[:after], truth, *steps[after:]]
+
+
+def _loads_truth(step: dict) -> bool:
+    return loads_annotations(step) or step['type'] == 'LoadLabelMap'
 
 
 class ValidationLoss:

@@ -1,0 +1,10 @@
+"""Training in stages: file -> chain of stages, each train and test in processes of their own -> one table.
+
+Importing the package registers what configs of stages name.
+"""
+
+from fallen_trees.stages.arrival import ArrivalHook
+from fallen_trees.stages.backbone_segmentor import BackboneSegmentor, PixelClassHead
+from fallen_trees.stages.spaced_pictures import SpacedPictureHook
+
+__all__ = ['ArrivalHook', 'BackboneSegmentor', 'PixelClassHead', 'SpacedPictureHook']
