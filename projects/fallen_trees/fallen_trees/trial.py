@@ -94,7 +94,7 @@ class TrialTraining:
             ConfigError: If the run is counted in epochs, so that iterations are not known before it runs.
         """
         train = self.cfg.train_cfg
-        if 'max_iters' not in train:
+        if train.get('max_iters') is None:
             raise ConfigError(f'{self.base}: a sweep needs train_cfg.max_iters; a run counted in epochs has no rungs.')
         loader = self.cfg.get('val_dataloader') or {}
         return train.max_iters, min(train.get('val_interval', 1000), train.max_iters), loader.get('batch_size', 1)
