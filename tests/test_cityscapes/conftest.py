@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(Path(__file__).parent))  # what these tests share is imported by name
-import drawn_streets as streets  # noqa: E402
+import drawn_cities as cities  # noqa: E402
 import toy_configs  # noqa: E402
 import warm_tools  # noqa: E402
 
@@ -36,7 +36,7 @@ def street_data(tmp_path_factory):
     from data_prep.__main__ import main
 
     folder = tmp_path_factory.mktemp('streets')
-    streets.cityscapes(folder / 'root')
+    cities.cityscapes(folder / 'root')
     args = ['--out', f'{folder}/cityscapes', '--subset', '12', '--coarse', '24']
     assert main(['cityscapes', f'{folder}/root', *args]) == 0
     return folder / 'cityscapes'

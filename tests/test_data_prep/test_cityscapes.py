@@ -13,14 +13,14 @@ from pycocotools import mask as coco_mask
 from data_prep.cityscapes.choosing import balanced, held_back, spread
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / 'test_cityscapes'))
-import drawn_streets as streets
+import drawn_cities as cities
 
 THINGS = ['person', 'rider', 'car', 'truck', 'bus', 'train', 'motorcycle', 'bicycle']
 
 
 @pytest.fixture(scope='module')
 def root(tmp_path_factory):
-    return streets.cityscapes(tmp_path_factory.mktemp('city') / 'root')
+    return cities.cityscapes(tmp_path_factory.mktemp('city') / 'root')
 
 
 @pytest.fixture(scope='module')
@@ -64,7 +64,7 @@ def test_every_object_has_the_pixels_of_its_map(made):
     for image in content['images']:  # and nothing is left out
         label = image['file_name'].replace('leftImg8bit', 'gtFine').replace('_gtFine.png', '_gtFine_instanceIds.png')
         values = np.unique(cv2.imread(str(made / 'images' / label), cv2.IMREAD_UNCHANGED))
-        assert {int(v) for v in values if v >= 1000 or v == streets.CAR} == seen.get(image['id'], set())
+        assert {int(v) for v in values if v >= 1000 or v == cities.CAR} == seen.get(image['id'], set())
 
 
 def test_partitions_share_what_they_should_and_nothing_else(made):

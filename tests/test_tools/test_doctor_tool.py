@@ -27,7 +27,7 @@ def test_findings_as_json_with_the_validators_among_them(doctor):
 
 
 def test_a_fault_is_shown_first_and_in_the_exit_code(doctor):
-    options = ['optim_wrapper.optimizer.lr=0.08', 'model.panoptic_fusion_head.num_things_classes=80']
+    options = ['optim_wrapper.optimizer.lr=0.08', 'model.panoptic_head.loss_cls.class_weight=[1.0,1.0,0.1]']
     done, folder = doctor('--out', 'page.html', '--cfg-options', *options)
     assert done.returncode == 2
     lines = done.stdout.splitlines()
