@@ -8,6 +8,13 @@ from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
+from fallen_trees.checks.data.boxes import check_outlines
+from fallen_trees.checks.data.fed_masks import check_lost_objects
+from fallen_trees.checks.finding import Verdict
+from fallen_trees.checks.recipe.class_counts import instances_out
+from fallen_trees.checks.recipe.memory import memory
+from fallen_trees.checks.recipe.schedule import lr_schedule
+from fallen_trees.checks.subject import MAPS, Subject
 from fallen_trees.config_keys import check_keys
 from fallen_trees.derive import derive
 from fallen_trees.stages.stages_file import read_stages
@@ -52,6 +59,15 @@ def test_the_first_stage_is_what_was_asked_for(street_data):
     assert len(cfg.metainfo.classes) == head.num_classes == 19
     assert MODELS.build(head).conv_logits.out_channels == 19
     assert cfg.metainfo.palette[0] == (128, 64, 128)
+
+
+def test_the_doctor_has_no_false_alarm_of_the_first_stage(street_data):
+    cfg = load(CONFIGS / 'cityscapes/semantic_r50_stage0.py', street_data)
+    cfg.train_dataloader.num_workers = 0
+    subject = Subject(cfg)
+    for check in (check_outlines, check_lost_objects, instances_out, memory):
+        assert [(found.verdict, found.message) for found in check(subject)] == [(Verdict.OK, MAPS)]
+    assert {found.verdict for found in lr_schedule(subject) if found.check == 'lr-schedule'} == {Verdict.OK}
 
 
 def test_the_last_stage_has_a_tenth_of_the_rate(street_data):

@@ -209,6 +209,7 @@ HEALTHY = {
     'sgd without clip': {OPTIMISER: SGD, f'{WRAPPER}.clip_grad': None},
     'sgd, half the rate': {OPTIMISER: SGD | dict(lr=0.01), f'{WRAPPER}.clip_grad': dict(max_norm=35, norm_type=2)},
     'cosine': {'param_scheduler': COSINE},
+    'on a plateau': {'param_scheduler': [*warm_up(230)[:1], dict(type='ReduceOnPlateauLR', monitor='coco/segm_mAP')]},
     'poly': {'param_scheduler': [dict(type='PolyLR', power=0.9, eta_min=1e-6, by_epoch=False, begin=0, end=2300)]},
     'cosine of the published fine-tunings': {
         'param_scheduler': [*warm_up(230)[:1], COSINE[0] | dict(begin=230, T_max=2070)]

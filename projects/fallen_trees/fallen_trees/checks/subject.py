@@ -19,6 +19,8 @@ from fallen_trees.classes import read_coco
 from fallen_trees.derive import _datasets
 from fallen_trees.map_sets import KINDS
 
+MAPS = 'does not apply: the truth are maps of classes or segments.'
+
 
 @dataclass(frozen=True)
 class Fed:
@@ -62,6 +64,11 @@ class Subject:
     def has_maps(self) -> bool:
         """Whether truth is a map of classes or segments, with neither outlines nor instances alone to be asked for."""
         return any((self._node(split) or {}).get('type') in KINDS for split in self.splits)
+
+    @property
+    def feeds_maps_alone(self) -> bool:
+        """Whether maps reach the network as they are, without objects made of them."""
+        return self.has_maps and not any(len(fed.sample.gt_instances) for fed in self.fed)
 
     def ann_file(self, split: str) -> Path:
         """Annotation file of a split."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from fallen_trees.checks.finding import Finding, Verdict
-from fallen_trees.checks.subject import Subject
+from fallen_trees.checks.subject import MAPS, Subject
 
 COUNTS = ('num_things_classes', 'num_classes')
 
@@ -50,6 +50,7 @@ def _counts_classes(node: dict) -> bool:
 def instances_out(subject: Subject) -> Iterator[Finding]:
     """Check that the model is asked for instances, as many as it can give: `instances-out`."""
     if subject.has_maps:
+        yield Finding('instances-out', Verdict.OK, MAPS)
         return
     name, model, count = 'instances-out', subject.cfg.model, len(subject.cfg.metainfo.classes)
     test_cfg, wrong = model.get('test_cfg') or {}, []

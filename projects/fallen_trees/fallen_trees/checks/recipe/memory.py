@@ -15,7 +15,7 @@ import torch
 
 from fallen_trees.checks.finding import Finding, Verdict
 from fallen_trees.checks.recipe.train_step import Batch, Stepper
-from fallen_trees.checks.subject import Subject
+from fallen_trees.checks.subject import MAPS, Subject
 
 NAME = 'memory'
 GIB = 2**30
@@ -24,6 +24,9 @@ FULL = 0.9  # of a device's memory: the rest goes to workspaces and gaps between
 
 def memory(subject: Subject) -> Iterator[Finding]:
     """Predict the peak of a training step and hold it against the device: `memory`."""
+    if subject.feeds_maps_alone:
+        yield Finding(NAME, Verdict.OK, MAPS)
+        return
     fused, total = torch.cuda.is_available(), _device_bytes()
     batch, size_hw = what_a_step_sees(subject)
     peak, fixed = predict_peak(Stepper(subject.cfg, batch, fused), size_hw)

@@ -47,7 +47,7 @@ def _fall(subject: Subject, curve: NDArray[np.float64], length: RunLength) -> It
             f'{late[0]}; leave milestones and ends None to have them follow train_cfg, or set them inside the run.'
         )
         yield Verdict.WARNING, message
-    elif curve[-1] >= LARGE * curve.max() > 0:
+    elif curve[-1] >= LARGE * curve.max() > 0 and not _waits_for_a_plateau(subject):
         message = (
             f'the learning rate never falls: it ends at {curve[-1] / curve.max():.0%} of its highest; add a '
             'MultiStepLR or CosineAnnealingLR that counts iterations (by_epoch=False) and ends with the run.'
@@ -59,6 +59,12 @@ def _fall(subject: Subject, curve: NDArray[np.float64], length: RunLength) -> It
             'that mean epochs in a run that counts iterations?'
         )
         yield Verdict.ERROR, message
+
+
+def _waits_for_a_plateau(subject: Subject) -> bool:
+    """Whether the rate falls when a figure does not improve, which no curve can foretell."""
+    nodes = subject.cfg.get('param_scheduler') or []
+    return any('Plateau' in node.type for node in ([nodes] if isinstance(nodes, dict) else nodes))
 
 
 def _beyond(subject: Subject, length: RunLength) -> Iterator[str]:
