@@ -316,3 +316,30 @@ def test_restarts_with_a_port_of_ones_own(start, unbroken):
     job = start(death='rank=0, iteration=5', PORT=str(port))
     assert job.end() == 0, job.text[-3000:]
     assert same(state(job.work_dir / 'iter_8.pth'), unbroken)
+
+
+@pytest.mark.parametrize('port', [None, pytest.param('free', marks=pytest.mark.slow)])
+def test_processes_meet_where_the_machines_name_leads_nowhere(tmp_path, port):
+    """As in a container: the name is in no file and no server knows it."""
+    if subprocess.run(['unshare', '--uts', 'true'], check=False).returncode:
+        pytest.skip('needs the right to give a process another host name (root)')
+    script = tmp_path / 'meet.py'
+    script.write_text(
+        'import torch\nimport torch.distributed as dist\n'
+        "dist.init_process_group('gloo')\nranks = torch.tensor([dist.get_rank() + 1])\ndist.all_reduce(ranks)\n"
+        "print('together', ranks.item(), flush=True)\n"
+    )
+    lines = f'hostname nowhere-{uuid.uuid4().hex[:8]}; set -eu; source {ROOT}/tools/torchrun.sh; torchrun 0 2 {script}'
+    environment = os.environ | {'PYTHON': sys.executable, 'OMP_NUM_THREADS': '1'}
+    if port:
+        with socket.socket() as free:
+            free.bind(('127.0.0.1', 0))
+            environment['PORT'] = str(free.getsockname()[1])
+    command = ['unshare', '--uts', 'bash', '-c', lines]
+    job = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        said, _ = job.communicate(timeout=100)
+    except subprocess.TimeoutExpired:
+        os.killpg(job.pid, signal.SIGKILL)
+        pytest.fail('the processes did not find each other')
+    assert job.returncode == 0 and said.count('together 3') == 2
