@@ -327,7 +327,7 @@ def test_processes_meet_where_the_machines_name_leads_nowhere(tmp_path, port):
     script.write_text(
         'import torch\nimport torch.distributed as dist\n'
         "dist.init_process_group('gloo')\nranks = torch.tensor([dist.get_rank() + 1])\ndist.all_reduce(ranks)\n"
-        "print('together', ranks.item(), flush=True)\n"
+        "print('together', ranks.item(), flush=True)\ndist.destroy_process_group()\n"
     )
     lines = f'hostname nowhere-{uuid.uuid4().hex[:8]}; set -eu; source {ROOT}/tools/torchrun.sh; torchrun 0 2 {script}'
     environment = os.environ | {'PYTHON': sys.executable, 'OMP_NUM_THREADS': '1'}
