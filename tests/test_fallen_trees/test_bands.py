@@ -15,8 +15,8 @@ from mmengine.runner import Runner
 from data_prep.__main__ import main
 from fallen_trees.derive import REPOSITORY, derive
 from fallen_trees.errors import ConfigError
-from fallen_trees.panel_visualizer import CAPTION_HEIGHT
-from fallen_trees.picture_hook import picture_of
+from fallen_trees.pictures.panel_visualizer import CAPTION_HEIGHT
+from fallen_trees.pictures.picture_hook import picture_of
 
 
 @pytest.fixture(scope='module')
@@ -88,7 +88,7 @@ def test_pictures_show_the_first_three_bands(cfg, tmp_path):
 
 
 def test_one_band_is_drawn_in_grey(tmp_path):
-    from fallen_trees.panel_visualizer import PanelVisualizer
+    from fallen_trees.pictures.panel_visualizer import PanelVisualizer
 
     image = np.random.default_rng(0).integers(0, 255, (64, 64, 1)).astype(np.uint8)
     PanelVisualizer(name='grey').add_datasample('x', image, DetDataSample(), out_file=str(tmp_path / 'x.png'))

@@ -26,7 +26,7 @@ from fallen_trees.derive import REPOSITORY, derive
 from fallen_trees.errors import ConfigError
 from fallen_trees.launch import config_of
 from fallen_trees.loading.packed_images import Pack
-from fallen_trees.panel_visualizer import PanelVisualizer
+from fallen_trees.pictures.panel_visualizer import PanelVisualizer
 from fallen_trees.resume.exactness import make_exact
 
 sys.path.append(str(REPOSITORY / 'tests/test_workflows'))

@@ -6,7 +6,7 @@ from mmdet.structures import DetDataSample
 from mmdet.structures.mask import BitmapMasks, encode_mask_results
 from mmengine.structures import InstanceData
 
-from fallen_trees.panel_visualizer import CAPTION_HEIGHT, GAP, PanelVisualizer, draw_panel
+from fallen_trees.pictures.panel_visualizer import CAPTION_HEIGHT, GAP, PanelVisualizer, draw_panel
 
 GREY = np.full((64, 128, 3), 90, np.uint8)
 

@@ -25,10 +25,10 @@ from fallen_trees.loading.paste_objects import PasteObjects
 from fallen_trees.loading.photometric import BytePhotoMetricDistortion
 from fallen_trees.loading.random_rot90 import RandomRot90
 from fallen_trees.loading.segment_masks import SegmentMasks
-from fallen_trees.map_pictures import FramePictureHook, MapVisualizer
 from fallen_trees.ops.attention import FusedMSDeformAttnPixelDecoder, FusedMultiScaleDeformableAttention
-from fallen_trees.panel_visualizer import PanelVisualizer
-from fallen_trees.picture_hook import PictureHook
+from fallen_trees.pictures.map_visualizer import MapVisualizer
+from fallen_trees.pictures.panel_visualizer import PanelVisualizer
+from fallen_trees.pictures.picture_hook import FramePictureHook, PictureHook, SpacedPictureHook
 from fallen_trees.resume.early_stopping_hook import ResumableEarlyStoppingHook
 from fallen_trees.resume.epoch_loop import ResumableEpochLoop
 from fallen_trees.resume.interrupt_hook import InterruptHook
@@ -87,6 +87,7 @@ __all__ = [
     'SemanticFusionHead',
     'SemanticIoUMetric',
     'SemanticMask2Former',
+    'SpacedPictureHook',
     'StagedUnfreezeHook',
     'checkpoint_reader',
 ]

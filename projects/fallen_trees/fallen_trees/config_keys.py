@@ -1,5 +1,6 @@
 """Misspelt config keys are refused: MMEngine merges them in silence and trains without them."""
 
+import copy
 import difflib
 import inspect
 from collections.abc import Callable, Iterator, Mapping
@@ -44,6 +45,18 @@ def merge_options(cfg: Config, options: Mapping[str, object] | None) -> None:
         cfg.merge_from_dict(dict(options or {}))
     except (TypeError, KeyError) as error:  # a dict where the config has None, an index past a list's end
         raise ConfigError(f'--cfg-options cannot be merged into {cfg.filename}: {error}') from error
+
+
+def merge_settings(cfg: Config, settings: Mapping[str, object]) -> None:
+    """Merge options that stand in a file, not on the command line; the file keeps its own copy of them.
+
+    Raises:
+        ConfigError: As `merge_options`, in words that do not speak of a command line.
+    """
+    try:
+        merge_options(cfg, copy.deepcopy(dict(settings)))
+    except ConfigError as error:
+        raise ConfigError(str(error).removeprefix('--cfg-options ')) from error
 
 
 def check_keys(cfg: Config) -> None:

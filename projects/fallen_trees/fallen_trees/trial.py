@@ -11,7 +11,7 @@ from mmengine.config import Config
 
 from fallen_trees.ablation.plan import SILENT, SILENT_ENDS, as_text, merged, tool_path
 from fallen_trees.ablation.process import Process, lock
-from fallen_trees.config_keys import merge_options
+from fallen_trees.config_keys import merge_settings
 from fallen_trees.derive import derive
 from fallen_trees.errors import ConfigError
 from fallen_trees.resume.config_diff import fingerprint
@@ -130,10 +130,7 @@ class TrialTraining:
     def _with(self, settings: Mapping[str, object]) -> Config:
         """The config with settings; what follows from them is derived by the run."""
         cfg = copy.deepcopy(self.cfg)
-        try:
-            merge_options(cfg, copy.deepcopy(dict(settings)))
-        except ConfigError as error:
-            raise ConfigError(str(error).removeprefix('--cfg-options ')) from error
+        merge_settings(cfg, settings)
         return cfg
 
 

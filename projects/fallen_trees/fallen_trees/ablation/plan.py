@@ -13,7 +13,7 @@ from pprint import pformat
 from mmengine.config import Config
 
 from fallen_trees.ablation.ablation_file import Ablation, TestSet
-from fallen_trees.config_keys import check_keys, merge_options
+from fallen_trees.config_keys import check_keys, merge_settings
 from fallen_trees.derive import REPOSITORY, _datasets, _dicts, derive
 from fallen_trees.errors import ConfigError, EnvironmentFailure
 from fallen_trees.launch import load_config
@@ -130,9 +130,9 @@ def _arm(ablation: Ablation, name: str) -> Arm:
         )
     ready = copy.deepcopy(cfg)
     derive(ready, SPLITS)
-    settings = _settings(ready, SPLITS, starts=_start_files(ready), tool=ablation.tool)
+    settings = settings_of(ready, SPLITS, starts=_start_files(ready), tool=ablation.tool)
     classes = tuple(ready.metainfo.classes)
-    return Arm(name, cfg, settings, tuple(_test_plan(cfg, item, classes) for item in ablation.tests), ablation.tool)
+    return Arm(name, cfg, settings, tuple(plan_test(cfg, item, classes) for item in ablation.tests), ablation.tool)
 
 
 def merged(config: str, *options: Mapping[str, object]) -> Config:
@@ -144,10 +144,7 @@ def merged(config: str, *options: Mapping[str, object]) -> Config:
     flags = Namespace(config=config, cfg_options=None, launcher='none', local_rank=0, work_dir='.')
     cfg = load_config(flags)
     for some in options:
-        try:
-            merge_options(cfg, copy.deepcopy(dict(some)))
-        except ConfigError as error:
-            raise ConfigError(str(error).removeprefix('--cfg-options ')) from error
+        merge_settings(cfg, some)
     check_keys(cfg)
     return cfg
 
@@ -162,19 +159,24 @@ def _matching(pattern: str) -> str:
     return found[0]
 
 
-def _test_plan(cfg: Config, test_set: TestSet, classes: tuple[str, ...]) -> TestPlan:
+def plan_test(cfg: Config, test_set: TestSet, classes: tuple[str, ...]) -> TestPlan:
+    """What a model is tested on, and what makes the figures the figures they are.
+
+    Raises:
+        ConfigError: If the tool is not there, or the config cannot be filled in; names the test set.
+    """
     cfg = copy.deepcopy(cfg)
     try:
-        merge_options(cfg, copy.deepcopy(dict(test_set.options)))
+        merge_settings(cfg, test_set.options)
         check_keys(cfg)
         if not tool_path(test_set.tool).is_file():
             raise ConfigError(f'the tool {test_set.tool} does not exist.')
         ready = copy.deepcopy(cfg)
         derive(ready, ('test',), classes)
     except ConfigError as error:
-        raise ConfigError(f'test {test_set.name}: {str(error).removeprefix("--cfg-options ")}') from error
+        raise ConfigError(f'test {test_set.name}: {error}') from error
     asked = dict(tool=test_set.tool, args=test_set.args)
-    return TestPlan(test_set, cfg, _settings(ready, ('test',), **asked))
+    return TestPlan(test_set, cfg, settings_of(ready, ('test',), **asked))
 
 
 def tool_path(tool: str) -> Path:
@@ -182,7 +184,7 @@ def tool_path(tool: str) -> Path:
     return Path(tool) if Path(tool).is_file() else REPOSITORY / tool
 
 
-def _settings(cfg: Config, splits: Sequence[str], **asked: object) -> Settings:
+def settings_of(cfg: Config, splits: Sequence[str], **asked: object) -> Settings:
     """What decides the figures of a derived config: its settings, and the content of the files it reads."""
     files = {f'{split}_files': list(map(_sha256, _annotation_files(cfg, split))) for split in splits}
     found = fingerprint(cfg, dict(files, **asked))

@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from fallen_trees.errors import ConfigError
 from fallen_trees.resume.launched import end_with_parent
 
 GRACE_S = 120  # to finish a step and save; then a process that was told to end is killed
@@ -30,6 +31,31 @@ def lock(path: Path) -> int | None:
     except OSError:
         pass
     return fd
+
+
+def lock_file_of(folder: Path) -> Path:
+    """The file beside a folder that is locked while anybody works in it."""
+    return folder.with_name(f'.{folder.name}.lock')
+
+
+def set_aside(folder: Path, name: str) -> Path:
+    """Rename a folder of results that are not wanted any more; nothing is deleted.
+
+    Args:
+        folder: Of a unit or a stage.
+        name: What it is called in messages.
+
+    Raises:
+        ConfigError: If somebody works in it.
+    """
+    fd = lock(lock_file_of(folder))
+    if fd is None:
+        raise ConfigError(f'{name}: its settings have changed, but another process works on it; stop that first.')
+    try:
+        names = (folder.with_name(f'{folder.name}.replaced_{number}') for number in range(1, 1000))
+        return folder.rename(next(path for path in names if not path.exists()))
+    finally:
+        os.close(fd)
 
 
 class Process:

@@ -9,6 +9,7 @@ failed     the last failure, until the unit is tried again
 
 import json
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from data_prep.atomic import atomic_write
@@ -82,15 +83,22 @@ def best_checkpoint(folder: Path, metric: str) -> dict | None:
 def _validation_at(folder: Path, iteration: int, metric: str) -> dict[str, float]:
     """The figures of one validation, from what MMEngine logs; nothing where it does not log to files."""
     figures: dict[str, float] = {}
+    for row in scalars(folder):
+        if row.get('step') == iteration and metric in row:
+            figures = {key: value for key, value in row.items() if '/' in key}
+    return figures
+
+
+def scalars(folder: Path) -> Iterator[dict]:
+    """Lines of MMEngine's logs in a work dir, the parts of a resumed run in their order; a later one counts."""
     for path in sorted(folder.glob('*/vis_data/scalars.json')):
         for line in path.read_text(encoding='utf-8', errors='replace').splitlines():
             try:
-                scalars = json.loads(line)
+                row = json.loads(line)
             except ValueError:  # cut off by a kill
                 continue
-            if isinstance(scalars, dict) and scalars.get('step') == iteration and metric in scalars:
-                figures = {key: value for key, value in scalars.items() if '/' in key}
-    return figures
+            if isinstance(row, dict):
+                yield row
 
 
 def read_figures(path: Path) -> dict[str, float] | None:

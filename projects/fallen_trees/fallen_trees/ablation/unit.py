@@ -1,6 +1,5 @@
 """One unit of an ablation, an arm with a seed: a training run, then one test of its best checkpoint per test set."""
 
-import os
 import sys
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,7 +9,7 @@ from mmengine.config import Config
 
 from data_prep.atomic import atomic_write
 from fallen_trees.ablation.plan import Arm, TestPlan, as_text, digest, seeded, tool_path
-from fallen_trees.ablation.process import lock
+from fallen_trees.ablation.process import lock_file_of, set_aside
 from fallen_trees.ablation.record import (
     best_checkpoint,
     clock_in,
@@ -72,7 +71,7 @@ class Unit:
     @property
     def lock_file(self) -> Path:
         """Locked while anybody works on the unit."""
-        return self.folder.with_name(f'.{self.folder.name}.lock')
+        return lock_file_of(self.folder)
 
     def set_aside(self) -> Path:
         """Rename the folder of a run that is not wanted any more; nothing is deleted.
@@ -80,14 +79,7 @@ class Unit:
         Raises:
             ConfigError: If somebody works on the unit.
         """
-        fd = lock(self.lock_file)
-        if fd is None:
-            raise ConfigError(f'{self}: its settings have changed, but another process works on it; stop that first.')
-        try:
-            names = (self.folder.with_name(f'{self.folder.name}.replaced_{number}') for number in range(1, 1000))
-            return self.folder.rename(next(path for path in names if not path.exists()))
-        finally:
-            os.close(fd)
+        return set_aside(self.folder, str(self))
 
     def begin(self, stage: str) -> list[str]:
         """Note that a stage begins, and write its config.

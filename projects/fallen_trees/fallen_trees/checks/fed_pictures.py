@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fallen_trees.checks.data.fed_colours import as_ordered
 from fallen_trees.checks.subject import Fed, Subject
-from fallen_trees.panel_visualizer import draw_panel
+from fallen_trees.pictures.panel_visualizer import draw_panel
 
 CARD_PX, GAP_PX = 320, 6
 BOX_COLOUR = (255, 255, 255)

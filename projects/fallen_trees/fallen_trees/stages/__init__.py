@@ -5,6 +5,5 @@ Importing the package registers what configs of stages name.
 
 from fallen_trees.stages.arrival import ArrivalHook
 from fallen_trees.stages.backbone_segmentor import BackboneSegmentor, PixelClassHead
-from fallen_trees.stages.spaced_pictures import SpacedPictureHook
 
-__all__ = ['ArrivalHook', 'BackboneSegmentor', 'PixelClassHead', 'SpacedPictureHook']
+__all__ = ['ArrivalHook', 'BackboneSegmentor', 'PixelClassHead']

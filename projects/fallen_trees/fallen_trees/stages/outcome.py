@@ -1,11 +1,9 @@
 """What a training run came to: its checkpoint, and loss and score of every validation, so that overfitting shows."""
 
-import json
 import statistics
-from collections.abc import Iterator
 from pathlib import Path
 
-from fallen_trees.ablation.record import best_checkpoint
+from fallen_trees.ablation.record import best_checkpoint, scalars
 from fallen_trees.errors import ConfigError
 from fallen_trees.resume.checkpoint_file import read_manifest
 
@@ -54,7 +52,7 @@ def curve(folder: Path, metric: str) -> list[dict[str, float]]:
     """Losses and score of every validation of a run, in all its parts; what is not there is left out."""
     train: dict[int, float] = {}
     validations: dict[int, dict[str, float]] = {}
-    for row in _scalars(folder):
+    for row in scalars(folder):
         step = row.get('step')
         if not isinstance(step, int):
             continue
@@ -70,15 +68,3 @@ def curve(folder: Path, metric: str) -> list[dict[str, float]]:
         rows.append(dict(iter=step, **mean, **validations[step]))
         begin = step
     return rows
-
-
-def _scalars(folder: Path) -> Iterator[dict]:
-    """Lines of MMEngine's logs, the parts of a resumed run in their order; a later one counts."""
-    for path in sorted(folder.glob('*/vis_data/scalars.json')):
-        for line in path.read_text(encoding='utf-8', errors='replace').splitlines():
-            try:
-                row = json.loads(line)
-            except ValueError:  # cut off by a kill
-                continue
-            if isinstance(row, dict):
-                yield row

@@ -1,7 +1,6 @@
 """One stage: anchors, search, training and test in processes of their own, each noted when it is done."""
 
 import copy
-import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,10 +12,10 @@ import torch
 from mmengine.config import Config
 
 from fallen_trees.ablation.ablation_file import TestSet
-from fallen_trees.ablation.plan import SPLITS, TestPlan, _settings, _test_plan, digest, merged
-from fallen_trees.ablation.process import lock
+from fallen_trees.ablation.plan import SPLITS, TestPlan, digest, merged, plan_test, settings_of
+from fallen_trees.ablation.process import lock_file_of, set_aside
 from fallen_trees.ablation.record import clock_in, clock_out, read_record, write_record
-from fallen_trees.config_keys import merge_options
+from fallen_trees.config_keys import merge_settings
 from fallen_trees.derive import derive, find_data
 from fallen_trees.errors import ConfigError
 from fallen_trees.resume.checkpoint_file import checkpoints_in, sha256
@@ -68,7 +67,7 @@ class Stage:
     @property
     def lock_file(self) -> Path:
         """Locked while anybody works on the stage."""
-        return self.folder.with_name(f'.{self.folder.name}.lock')
+        return lock_file_of(self.folder)
 
     def next_stage(self) -> str | None:
         """Name the step that has to be done next, None when all are."""
@@ -89,8 +88,8 @@ class Stage:
             found: With what the stages before and this one have found.
         """
         cfg = copy.deepcopy(self._plain)
-        _merge(cfg, self.found() if found else {})
-        _merge(cfg, self.last_options)
+        merge_settings(cfg, self.found() if found else {})
+        merge_settings(cfg, self.last_options)
         return cfg
 
     @cached_property
@@ -118,7 +117,7 @@ class Stage:
         entry = self.entry
         asked = dict(tool=self.tools['train'], parts=entry.parts, checkpoint=entry.checkpoint)
         asked |= dict(anchors=entry.anchors, found_times=dict(entry.found_times))
-        return _settings(ready, SPLITS, **asked, search=search_said(entry.search) if entry.search else None)
+        return settings_of(ready, SPLITS, **asked, search=search_said(entry.search) if entry.search else None)
 
     def source(self) -> Path | None:
         """The checkpoint that the stage starts from; None leaves it to the config.
@@ -161,14 +160,7 @@ class Stage:
         """
         if not self.folder.exists():
             return None
-        fd = lock(self.lock_file)
-        if fd is None:
-            raise ConfigError(f'{self}: its settings have changed, but another process works on it; stop that first.')
-        try:
-            names = (self.folder.with_name(f'{self.folder.name}.replaced_{number}') for number in range(1, 1000))
-            return self.folder.rename(next(path for path in names if not path.exists()))
-        finally:
-            os.close(fd)
+        return set_aside(self.folder, str(self))
 
     def begin(self, step: str) -> list[str]:
         """Note that a step begins, and write its config.
@@ -218,7 +210,7 @@ class Stage:
         derived = self.config()
         ready = copy.deepcopy(derived)
         derive(ready, ('train', 'test'))
-        return _test_plan(derived, TestSet(TEST, metrics=self.entry.metrics), tuple(ready.metainfo.classes))
+        return plan_test(derived, TestSet(TEST, metrics=self.entry.metrics), tuple(ready.metainfo.classes))
 
     def _take_start(self) -> dict[str, object]:
         """Write the weights that the stage starts from into its folder."""
@@ -228,13 +220,6 @@ class Stage:
         name = str(self.before or source)
         self.lines.append(f'{self}: starts from {", ".join(self.entry.parts) or "all weights"} of {name}.')
         return dict(file=name, sha256=hand_over(source, self.entry.parts, self.folder / START))
-
-
-def _merge(cfg: Config, options: Mapping[str, object]) -> None:
-    try:
-        merge_options(cfg, copy.deepcopy(dict(options)))
-    except ConfigError as error:
-        raise ConfigError(str(error).removeprefix('--cfg-options ')) from error
 
 
 def _present(name: str) -> Path | None:

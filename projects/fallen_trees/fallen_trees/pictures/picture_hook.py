@@ -30,13 +30,21 @@ class PictureHook(DetVisualizationHook):
     def after_test_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict, outputs: Sequence[DetDataSample]
     ) -> None:
-        """Draw every sample, into `test_out_dir` where that is given."""
+        """Draw samples, into `test_out_dir` where that is given."""
+        dataset = runner.test_dataloader.dataset
         for sample in outputs if self.draw else ():
-            self._test_index += 1
-            out_file = None
-            if self.test_out_dir is not None:
-                out_file = osp.join(self.test_out_dir, f'{osp.splitext(osp.basename(sample.img_path))[0]}.png')
-            self._draw(runner.test_dataloader.dataset, sample, 'test_img', out_file, self._test_index)
+            number, self._test_index = self._test_index, self._test_index + 1
+            if self.wanted(number, len(dataset)):
+                out_file = None if self.test_out_dir is None else osp.join(self.test_out_dir, self.file_name(sample))
+                self._draw(dataset, sample, 'test_img', out_file, self._test_index)
+
+    def wanted(self, number: int, size: int) -> bool:
+        """Whether the test image of this number, of so many, is drawn."""
+        return True
+
+    def file_name(self, sample: DetDataSample) -> str:
+        """Of the picture of a test image."""
+        return f'{osp.splitext(osp.basename(sample.img_path))[0]}.png'
 
     def _draw(self, dataset: BaseDataset, sample: DetDataSample, name: str, out_file: str | None, step: int) -> None:
         self._visualizer.add_datasample(
@@ -49,6 +57,37 @@ class PictureHook(DetVisualizationHook):
             out_file=out_file,
             step=step,
         )
+
+
+@HOOKS.register_module()
+class FramePictureHook(PictureHook):
+    """PictureHook whose files are named after their folder, too: frames of two drives may have one name."""
+
+    def file_name(self, sample: DetDataSample) -> str:
+        """DRIVE_FRAME.png."""
+        return f'{osp.basename(osp.dirname(sample.img_path))}_{super().file_name(sample)}'
+
+
+@HOOKS.register_module()
+class SpacedPictureHook(PictureHook):
+    """PictureHook that draws images evenly spread over the test set: the same few for every model, in small files.
+
+    Args:
+        pictures: At most so many.
+        **kwargs: Of PictureHook.
+    """
+
+    def __init__(self, *args: object, pictures: int = 8, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)
+        self.pictures = pictures
+
+    def wanted(self, number: int, size: int) -> bool:
+        """Whether it is one of those."""
+        return number in np.linspace(0, size - 1, min(size, self.pictures)).round()
+
+    def file_name(self, sample: DetDataSample) -> str:
+        """As JPEG."""
+        return f'{osp.splitext(osp.basename(sample.img_path))[0]}.jpg'
 
 
 def picture_of(dataset: BaseDataset, img_path: str) -> np.ndarray:

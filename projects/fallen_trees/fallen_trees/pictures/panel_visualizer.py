@@ -54,17 +54,7 @@ class PanelVisualizer(DetLocalVisualizer):
             step: Of the run, for the back ends.
         """
         image = image[..., :3] if image.shape[-1] >= 3 else image[..., [0, 0, 0]]
-        zoom = max(1, round(MIN_SIDE / max(image.shape[:2])))
-        panels = [draw_panel(image, [], 'image', zoom)]
-        if draw_gt and data_sample is not None and 'gt_instances' in data_sample:
-            masks = list(_masks(data_sample.gt_instances))
-            panels.append(draw_panel(image, masks, f'truth: {len(masks)}', zoom))
-        if draw_pred and data_sample is not None and 'pred_instances' in data_sample:
-            found = data_sample.pred_instances
-            masks = list(_masks(found[found.scores >= pred_score_thr].cpu()))
-            caption = f'prediction: {len(masks)} (score >= {pred_score_thr:.2f})'
-            panels.append(draw_panel(image, masks, caption, zoom))
-        picture = np.hstack([np.pad(panel, ((0, 0), (0, GAP), (0, 0))) for panel in panels])[:, :-GAP]
+        picture = self.picture(image, data_sample or DetDataSample(), draw_gt, draw_pred, pred_score_thr)
         self.set_image(picture)
         if show:
             self.show(picture, win_name=name, wait_time=wait_time)
@@ -72,6 +62,36 @@ class PanelVisualizer(DetLocalVisualizer):
             mmcv.imwrite(picture[..., ::-1], out_file)
         elif not show:
             self.add_image(name, picture, step)
+
+    def picture(
+        self, image: np.ndarray, sample: DetDataSample, draw_gt: bool, draw_pred: bool, score_thr: float
+    ) -> np.ndarray:
+        """What is drawn of one sample; arguments as those of `add_datasample`.
+
+        Returns:
+            RGB, (H, W, 3) uint8.
+        """
+        zoom = zoom_of(image)
+        panels = [draw_panel(image, [], 'image', zoom)]
+        if draw_gt and 'gt_instances' in sample:
+            masks = list(_masks(sample.gt_instances))
+            panels.append(draw_panel(image, masks, f'truth: {len(masks)}', zoom))
+        if draw_pred and 'pred_instances' in sample:
+            found = sample.pred_instances
+            masks = list(_masks(found[found.scores >= score_thr].cpu()))
+            caption = f'prediction: {len(masks)} (score >= {score_thr:.2f})'
+            panels.append(draw_panel(image, masks, caption, zoom))
+        return side_by_side(panels)
+
+
+def zoom_of(image: np.ndarray) -> int:
+    """How many times an image is enlarged."""
+    return max(1, round(MIN_SIDE / max(image.shape[:2])))
+
+
+def side_by_side(panels: list[np.ndarray]) -> np.ndarray:
+    """Join panels of one height, with a gap."""
+    return np.hstack([np.pad(panel, ((0, 0), (0, GAP), (0, 0))) for panel in panels])[:, :-GAP]
 
 
 def draw_panel(image: np.ndarray, masks: list[np.ndarray], caption: str, zoom: int) -> np.ndarray:

@@ -6,21 +6,15 @@
 The colours are the data set's own.
 """
 
-import os.path as osp
 from collections.abc import Sequence
 
 import cv2
-import mmcv
 import numpy as np
 from mmdet.registry import VISUALIZERS
 from mmdet.structures import INSTANCE_OFFSET, DetDataSample
-from mmengine.dist import master_only
-from mmengine.registry import HOOKS
-from mmengine.runner import Runner
 from numpy.typing import NDArray
 
-from fallen_trees.panel_visualizer import GAP, MIN_SIDE, PanelVisualizer, draw_panel
-from fallen_trees.picture_hook import PictureHook
+from fallen_trees.pictures.panel_visualizer import PanelVisualizer, draw_panel, side_by_side, zoom_of
 
 OPACITY = 0.65  # of the colours over the image
 LEGEND_CELL = 190, 22  # px, width and height
@@ -35,44 +29,22 @@ class MapVisualizer(PanelVisualizer):
     left uncoloured.
     """
 
-    @master_only
-    def add_datasample(
-        self,
-        name: str,
-        image: np.ndarray,
-        data_sample: DetDataSample | None = None,
-        draw_gt: bool = True,
-        draw_pred: bool = True,
-        show: bool = False,
-        wait_time: float = 0,
-        out_file: str | None = None,
-        pred_score_thr: float = 0.3,
-        step: int = 0,
-    ) -> None:
-        """Draw one sample; arguments as those of PanelVisualizer."""
-        found = predicted_map(data_sample, len(self.dataset_meta['classes'])) if data_sample is not None else None
+    def picture(
+        self, image: np.ndarray, sample: DetDataSample, draw_gt: bool, draw_pred: bool, score_thr: float
+    ) -> np.ndarray:
+        """What is drawn of one sample; as PanelVisualizer's, but for samples with a predicted map."""
+        found = predicted_map(sample, len(self.dataset_meta['classes']))
         if found is None:
-            return super().add_datasample(
-                name, image, data_sample, draw_gt, draw_pred, show, wait_time, out_file, pred_score_thr, step
-            )
-        image = image[..., :3] if image.shape[-1] >= 3 else image[..., [0, 0, 0]]
-        zoom, panels = max(1, round(MIN_SIDE / max(image.shape[:2]))), []
-        truth = true_map(data_sample) if draw_gt else None
-        panels.append(draw_panel(image, [], 'image', zoom))
+            return super().picture(image, sample, draw_gt, draw_pred, score_thr)
+        zoom, truth = zoom_of(image), true_map(sample) if draw_gt else None
+        panels = [draw_panel(image, [], 'image', zoom)]
         if truth is not None:
             panels.append(self._panel(image, truth, 'truth', zoom))
         if draw_pred:
             panels.append(self._panel(image, found, f'prediction{_right(truth, found)}', zoom))
-        picture = np.hstack([np.pad(panel, ((0, 0), (0, GAP), (0, 0))) for panel in panels])[:, :-GAP]
         shown = np.unique(np.concatenate([found[0].ravel(), truth[0].ravel() if truth is not None else []]))
-        picture = np.vstack([picture, self._legend([int(label) for label in shown if label >= 0], picture.shape[1])])
-        self.set_image(picture)
-        if show:
-            self.show(picture, win_name=name, wait_time=wait_time)
-        if out_file is not None:
-            mmcv.imwrite(picture[..., ::-1], out_file)
-        elif not show:
-            self.add_image(name, picture, step)
+        picture = side_by_side(panels)
+        return np.vstack([picture, self._legend([int(label) for label in shown if label >= 0], picture.shape[1])])
 
     def _panel(self, image: NDArray[np.uint8], maps: tuple[NDArray, NDArray], caption: str, zoom: int) -> np.ndarray:
         classes, segments = maps
@@ -131,24 +103,3 @@ def _right(truth: tuple[NDArray, NDArray] | None, found: tuple[NDArray, NDArray]
     if not scored.any():
         return ''
     return f': {100 * np.mean(truth[0][scored] == found[0][scored]):.0f} % of pixels right'
-
-
-@HOOKS.register_module()
-class FramePictureHook(PictureHook):
-    """PictureHook whose files are named after their folder, too: frames of two drives may have one name.
-
-    Args:
-        **kwargs: Of PictureHook.
-    """
-
-    def after_test_iter(
-        self, runner: Runner, batch_idx: int, data_batch: dict, outputs: Sequence[DetDataSample]
-    ) -> None:
-        """Draw every sample, into `test_out_dir` where that is given."""
-        for sample in outputs if self.draw else ():
-            self._test_index += 1
-            out_file = None
-            if self.test_out_dir is not None:
-                folder, file = osp.split(sample.img_path)
-                out_file = osp.join(self.test_out_dir, f'{osp.basename(folder)}_{osp.splitext(file)[0]}.png')
-            self._draw(runner.test_dataloader.dataset, sample, 'test_img', out_file, self._test_index)
