@@ -19,7 +19,7 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 
 from fallen_trees.config_keys import check_keys, merge_options
-from fallen_trees.derive import derive
+from fallen_trees.derive.config import derive
 from fallen_trees.start_weights import read_checkpoint
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'

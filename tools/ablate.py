@@ -20,7 +20,7 @@ from fallen_trees.ablation.grid import Grid
 from fallen_trees.ablation.plan import plan
 from fallen_trees.ablation.table import missing_figures, write_results
 from fallen_trees.ablation.unit import require_unchanged, units_of
-from fallen_trees.derive import REPOSITORY
+from fallen_trees.derive.config import REPOSITORY
 from fallen_trees.errors import ConfigError, one_line_errors
 
 

@@ -23,7 +23,7 @@ from data_prep.show.output import MARKER, check_report_out, fresh_folder, render
 from data_prep.show.panels import draw_panels
 from fallen_trees.checks.fed_pictures import contact_sheets, fed_boxes, fed_image, fed_masks, to_png
 from fallen_trees.checks.subject import Fed, Subject
-from fallen_trees.derive import derive
+from fallen_trees.derive.config import derive
 from fallen_trees.errors import ConfigError, one_line_errors
 from fallen_trees.launch import load_config
 

@@ -16,7 +16,7 @@ os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
 
 from mmengine.config import DictAction
 
-from fallen_trees.derive import REPOSITORY
+from fallen_trees.derive.config import REPOSITORY
 from fallen_trees.errors import ConfigError, one_line_errors
 from fallen_trees.stages.chain import check, plan_of, require_unchanged, run_chain, stages_of
 from fallen_trees.stages.stages_file import read_stages

@@ -16,7 +16,7 @@ from mmengine.config import DictAction
 
 from fallen_trees.checks.smoke import smoke
 from fallen_trees.cpu import keep_freed_memory
-from fallen_trees.derive import REPOSITORY, derive
+from fallen_trees.derive.config import REPOSITORY, derive
 from fallen_trees.errors import ConfigError, one_line_errors
 from fallen_trees.launch import load_config
 from fallen_trees.start_weights import settle_start_weights

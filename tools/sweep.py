@@ -15,7 +15,7 @@ os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
 # Python looks for modules beside a script first, where `sweep` would be this file.
 sys.path[:] = [folder for folder in sys.path if Path(folder or '.').resolve() != Path(__file__).resolve().parent]
 
-from fallen_trees.derive import REPOSITORY
+from fallen_trees.derive.config import REPOSITORY
 from fallen_trees.errors import one_line_errors
 from fallen_trees.trial import TrialTraining
 from sweep.command import HEARTBEAT_S, one_line_endings, run, settle

@@ -23,7 +23,7 @@ with contextlib.redirect_stdout(sys.stderr):  # MMDetection prints while it is i
 
     from data_prep.arguments import number
     from fallen_trees.card.scene_scores import fill_scores
-    from fallen_trees.derive import REPOSITORY
+    from fallen_trees.derive.config import REPOSITORY
     from fallen_trees.resume.launched import ends_said
     from tree_map.command import ending
     from tree_map.mapper import Options, TreeMapper

@@ -16,7 +16,7 @@ from fallen_trees.checks.recipe.memory import memory
 from fallen_trees.checks.recipe.schedule import lr_schedule
 from fallen_trees.checks.subject import MAPS, Subject
 from fallen_trees.config_keys import check_keys
-from fallen_trees.derive import derive
+from fallen_trees.derive.config import derive
 from fallen_trees.stages.stages_file import read_stages
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'

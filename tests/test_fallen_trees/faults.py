@@ -18,7 +18,7 @@ from mmdet.registry import MODELS
 from mmengine.config import Config
 
 from fallen_trees.checks.recipe.model import build_model
-from fallen_trees.derive import derive
+from fallen_trees.derive.config import derive
 
 Plant = Callable[[Path, Config], None]
 SPLITS = ('train', 'val', 'test')

@@ -12,7 +12,7 @@ from mmengine.runner import Runner
 from torch import nn
 
 from fallen_trees.amp import BFloat16OptimWrapper, amp_dtype, apply_amp
-from fallen_trees.derive import derive
+from fallen_trees.derive.config import derive
 from fallen_trees.errors import ConfigError
 
 

@@ -13,7 +13,7 @@ from mmengine.registry import DATASETS, init_default_scope
 from mmengine.runner import Runner
 
 from data_prep.__main__ import main
-from fallen_trees.derive import REPOSITORY, derive
+from fallen_trees.derive.config import REPOSITORY, derive
 from fallen_trees.errors import ConfigError
 from fallen_trees.pictures.panel_visualizer import CAPTION_HEIGHT
 from fallen_trees.pictures.picture_hook import picture_of

@@ -12,7 +12,7 @@ from mmdet.testing import demo_mm_inputs
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from fallen_trees.derive import REPOSITORY, derive
+from fallen_trees.derive.config import REPOSITORY, derive
 from fallen_trees.errors import ConfigError
 from fallen_trees.heads import batched_head
 from fallen_trees.heads.masked_attention import FusedMultiheadAttention

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from fallen_trees.classes import (
+from fallen_trees.annotations.classes import (
     classes_in,
     read_coco,
     require_classes,

@@ -17,7 +17,7 @@ from fallen_trees.checks.data import DATA_CHECKS  # noqa: E402
 from fallen_trees.checks.data.mask_pitch import grid_ceiling, width_px  # noqa: E402
 from fallen_trees.checks.finding import Verdict  # noqa: E402
 from fallen_trees.checks.subject import Subject  # noqa: E402
-from fallen_trees.derive import REPOSITORY, derive  # noqa: E402
+from fallen_trees.derive.config import REPOSITORY, derive  # noqa: E402
 
 IMAGENET = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])
 CHECKS = {check.__name__.removeprefix('check_').replace('_', '-'): check for check in DATA_CHECKS}

@@ -4,7 +4,7 @@ import shutil
 import pytest
 from mmengine.config import Config, ConfigDict
 
-from fallen_trees.derive import derive
+from fallen_trees.derive.config import derive
 from fallen_trees.errors import ConfigError
 
 SPLITS = ('train', 'val', 'test')

@@ -17,7 +17,7 @@ from fallen_trees.checks import doctor  # noqa: E402
 from fallen_trees.checks.finding import Verdict  # noqa: E402
 from fallen_trees.checks.smoke import smoke  # noqa: E402
 from fallen_trees.checks.smoke_verdict import Answer  # noqa: E402
-from fallen_trees.derive import REPOSITORY, derive  # noqa: E402
+from fallen_trees.derive.config import REPOSITORY, derive  # noqa: E402
 from fallen_trees.errors import DeadRun  # noqa: E402
 
 from .faults import FAULTS  # noqa: E402

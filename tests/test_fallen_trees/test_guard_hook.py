@@ -16,7 +16,7 @@ from mmengine.runner import Runner
 from fallen_trees.checks.guard_look import Look, WeightSample, matched_queries, query_figures
 from fallen_trees.checks.guard_rules import Patience, Validation, remarks, validation_remarks
 from fallen_trees.checks.validation_loss import ValidationLoss, with_truth_first
-from fallen_trees.derive import REPOSITORY, derive
+from fallen_trees.derive.config import REPOSITORY, derive
 from fallen_trees.errors import DeadRun
 
 SGD = dict(type='SGD', lr=1e-4, momentum=0.9, weight_decay=0.05)

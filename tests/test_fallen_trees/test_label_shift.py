@@ -21,7 +21,7 @@ from fallen_trees.checks.data.offsets import score_map  # noqa: E402
 from fallen_trees.checks.data.tiles import mask_of  # noqa: E402
 from fallen_trees.checks.finding import Verdict  # noqa: E402
 from fallen_trees.checks.subject import Subject  # noqa: E402
-from fallen_trees.derive import REPOSITORY, derive  # noqa: E402
+from fallen_trees.derive.config import REPOSITORY, derive  # noqa: E402
 
 DIRECTIONS = [(math.cos(math.radians(angle)), math.sin(math.radians(angle))) for angle in range(0, 360, 45)]
 NAMES = ['right', 'right down', 'down', 'left down', 'left', 'left up', 'up', 'right up']

@@ -6,9 +6,9 @@ import pytest
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from fallen_trees.derive import REPOSITORY, derive
+from fallen_trees.derive.config import REPOSITORY, derive
+from fallen_trees.derive.layouts import recognise
 from fallen_trees.errors import ConfigError
-from fallen_trees.layouts import recognise
 
 SPLITS = ('train', 'val', 'test')
 LOG = [dict(id=1, name='log')]

@@ -20,7 +20,7 @@ from fallen_trees.checks.data.boxes import check_outlines
 from fallen_trees.checks.finding import Verdict
 from fallen_trees.checks.recipe.class_counts import class_counts, instances_out
 from fallen_trees.checks.subject import MAPS, Subject
-from fallen_trees.derive import REPOSITORY, derive
+from fallen_trees.derive.config import REPOSITORY, derive
 from fallen_trees.errors import ConfigError
 from fallen_trees.loading.load_maps import LoadLabelMap, LoadPanopticMap
 from fallen_trees.loading.segment_masks import SegmentMasks

@@ -11,7 +11,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 
-from fallen_trees.derive import REPOSITORY, derive
+from fallen_trees.derive.config import REPOSITORY, derive
 from fallen_trees.errors import ConfigError
 from fallen_trees.heads import batched_head
 from fallen_trees.heads.batched_matching import Matches

@@ -16,7 +16,7 @@ from fallen_trees.card.model_card_hook import ModelCardHook
 from fallen_trees.card.scene_scores import BEGIN, END, fill_scores
 from fallen_trees.card.split_facts import split_facts
 from fallen_trees.card.start_facts import NOTHING, described, start_of
-from fallen_trees.derive import REPOSITORY, derive
+from fallen_trees.derive.config import REPOSITORY, derive
 from fallen_trees.errors import EnvironmentFailure
 from fallen_trees.resume.exactness import make_exact
 

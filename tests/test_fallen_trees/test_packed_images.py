@@ -21,8 +21,8 @@ from fallen_trees.checks.finding import Verdict
 from fallen_trees.checks.smoke_report import draw_pictures
 from fallen_trees.checks.smoke_tiles import Rules, pick, write_tiles
 from fallen_trees.checks.subject import Subject
-from fallen_trees.config_keys import dicts_in
-from fallen_trees.derive import REPOSITORY, derive
+from fallen_trees.config_nodes import dicts_in
+from fallen_trees.derive.config import REPOSITORY, derive
 from fallen_trees.errors import ConfigError
 from fallen_trees.launch import config_of
 from fallen_trees.loading.packed_images import Pack
@@ -89,7 +89,7 @@ def test_the_bytes_come_out_of_the_shards(loose, packed, tmp_path):
 def test_every_pipeline_and_the_pictures_read_from_the_pack(packed):
     cfg, _ = config(packed)
     loaders = [cfg[f'{split}_dataloader'].to_dict() for split in ('train', 'val', 'test')]
-    steps = [node for _, node in dicts_in(loaders) if node.get('type') == 'LoadImageFromFile']
+    steps = [node for node in dicts_in(loaders) if node.get('type') == 'LoadImageFromFile']
     assert len(steps) == 3 and all(step['backend_args'] == dict(backend='pack') for step in steps)
     assert cfg.default_hooks.visualization.backend_args == dict(backend='pack')
 

@@ -13,7 +13,7 @@ from mmdet.structures.bbox import HorizontalBoxes
 from mmdet.structures.mask import BitmapMasks
 from mmengine.logging import MMLogger
 
-from fallen_trees.derive import derive
+from fallen_trees.derive.config import derive
 from fallen_trees.errors import ConfigError
 from fallen_trees.loading.donor_objects import Cutout, cut_out, moved_about
 from fallen_trees.loading.outline_masks import OutlineMasks

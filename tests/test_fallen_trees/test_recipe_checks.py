@@ -26,7 +26,7 @@ from fallen_trees.checks.recipe.starting import start_weights
 from fallen_trees.checks.recipe.train_step import Batch, Stepper
 from fallen_trees.checks.recipe.trainable import trainable_share
 from fallen_trees.checks.subject import Subject
-from fallen_trees.derive import derive
+from fallen_trees.derive.config import derive
 
 CHECKS = {
     'learning-rate': learning_rate,

@@ -13,7 +13,7 @@ from fallen_trees.checks.recipe.lr_curve import lr_curve
 from fallen_trees.checks.recipe.run_length import run_length
 from fallen_trees.checks.recipe.schedule import lr_schedule
 from fallen_trees.checks.subject import Subject
-from fallen_trees.derive import derive
+from fallen_trees.derive.config import derive
 from fallen_trees.errors import ConfigError
 
 AVERAGE = dict(type='EMAHook', ema_type='MomentumAnnealingEMA', momentum=None, gamma=None)

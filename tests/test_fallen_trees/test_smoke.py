@@ -17,7 +17,7 @@ from fallen_trees.checks.smoke import smoke
 from fallen_trees.checks.smoke_config import rules_of, smoke_config
 from fallen_trees.checks.smoke_tiles import Rules, Tiles, pick, write_tiles
 from fallen_trees.checks.smoke_verdict import Answer, Point, conclude
-from fallen_trees.derive import REPOSITORY, derive
+from fallen_trees.derive.config import REPOSITORY, derive
 from fallen_trees.errors import ConfigError
 
 RULES = Rules(('fallen_tree',), (128, 128), 16, 4)

@@ -18,7 +18,7 @@ from torch import nn
 from fallen_trees.checks.guard_hook import GuardHook
 from fallen_trees.checks.recipe.trainable import trainable_share
 from fallen_trees.checks.subject import Subject
-from fallen_trees.derive import derive
+from fallen_trees.derive.config import derive
 from fallen_trees.errors import ConfigError
 from fallen_trees.staged_unfreeze_hook import StagedUnfreezeHook, begins
 

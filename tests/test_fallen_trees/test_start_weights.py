@@ -7,7 +7,7 @@ from mmengine.config import ConfigDict
 from mmengine.runner import Runner
 
 from fallen_trees import start_weights
-from fallen_trees.derive import derive
+from fallen_trees.derive.config import derive
 from fallen_trees.errors import ConfigError, EnvironmentFailure
 from fallen_trees.start_weights import (
     describe_start,

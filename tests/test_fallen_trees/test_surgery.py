@@ -7,7 +7,7 @@ import torch
 from mmdet.registry import MODELS
 from mmengine.registry import init_default_scope
 
-from fallen_trees.derive import derive
+from fallen_trees.derive.config import derive
 from fallen_trees.start_weights import misfits
 from fallen_trees.weights.surgery import CLASSES, QUERIES, fit, fit_bands, fit_classes, fit_queries, query_order
 

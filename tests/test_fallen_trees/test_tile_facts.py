@@ -2,7 +2,7 @@
 
 import pytest
 
-from fallen_trees.tile_facts import tile_facts
+from fallen_trees.annotations.tile_facts import tile_facts
 
 
 def coco(*changes):

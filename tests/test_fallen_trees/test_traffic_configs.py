@@ -14,7 +14,7 @@ from mmengine.registry import init_default_scope
 
 from data_prep.__main__ import main
 from fallen_trees.config_keys import check_keys
-from fallen_trees.derive import REPOSITORY, derive
+from fallen_trees.derive.config import REPOSITORY, derive
 from fallen_trees.start_weights import read_checkpoint
 from fallen_trees.training import Flags, prepare
 

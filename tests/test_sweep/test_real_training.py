@@ -6,7 +6,7 @@ import pytest
 from optuna.trial import TrialState
 from toy_study import LR, QUERIES, load
 
-from fallen_trees.derive import derive
+from fallen_trees.derive.config import derive
 from fallen_trees.errors import ConfigError
 from fallen_trees.trial import TrialTraining
 

@@ -19,7 +19,7 @@ def mask2former(tiles, tmp_path_factory):
     from mmdet.registry import MODELS
     from mmengine.registry import init_default_scope
 
-    from fallen_trees.derive import derive
+    from fallen_trees.derive.config import derive
     from fallen_trees.launch import read_config
     from fallen_trees.resume.plain_state import to_plain
 

@@ -15,7 +15,7 @@ from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from fallen_trees.derive import REPOSITORY, derive
+from fallen_trees.derive.config import REPOSITORY, derive
 
 SECTION, FROZEN = 'Traffic scenes', 'configs/traffic/m2f_swin-t_idd_frozen.py'
 PANOPTIC = 'configs/traffic/m2f_swin-t_coco_panoptic.py'

@@ -40,7 +40,7 @@ from mmengine.runner import Runner  # noqa: E402
 
 from data_prep.atomic import atomic_path, atomic_write  # noqa: E402
 from data_prep.pack import pack_dataset  # noqa: E402
-from fallen_trees.derive import REPOSITORY, derive  # noqa: E402
+from fallen_trees.derive.config import REPOSITORY, derive  # noqa: E402
 from fallen_trees.launch import config_of  # noqa: E402
 from fallen_trees.resume.exactness import make_exact  # noqa: E402
 

@@ -30,7 +30,7 @@ from mmengine.config import Config  # noqa: E402
 from step_counts import PHASES, counts_of  # noqa: E402
 
 from fallen_trees.cpu import keep_freed_memory  # noqa: E402
-from fallen_trees.derive import REPOSITORY  # noqa: E402
+from fallen_trees.derive.config import REPOSITORY  # noqa: E402
 
 HEAD, PIXELS = 'model.panoptic_head', 'model.panoptic_head.pixel_decoder'
 # What each speed-up is worth: ours without it. The last ones are what ours could have and has not.

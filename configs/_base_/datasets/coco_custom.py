@@ -1,4 +1,4 @@
-"""Photos of any classes in any of three layouts, recognised from `data_root` (`fallen_trees.layouts`):
+"""Photos of any classes in any of three layouts, recognised from `data_root` (`fallen_trees.derive.layouts`):
 
     train/_annotations.coco.json, valid/, test/        as Roboflow exports COCO, images beside each file
     annotations/instances_{train,val}2017.json         as COCO itself lies, with train2017/ and val2017/

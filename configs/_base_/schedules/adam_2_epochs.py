@@ -1,7 +1,7 @@
 """Adam at 5e-5 for two passes through the training set, the same rate for all that is trained, no decay.
 
 A warm-up of at most a tenth of the run comes before. Epochs become iterations when the data set is known
-(`fallen_trees.epochs`).
+(`fallen_trees.derive.epochs`).
 """
 
 epochs = 2

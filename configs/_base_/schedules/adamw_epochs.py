@@ -1,7 +1,7 @@
 """AdamW for 50 epochs at 16 photos an update: Mask2Former's own length and steps on COCO, with a longer warm-up.
 
 Loops count iterations; epochs become iterations when the data set and the number of processes are known
-(`fallen_trees.epochs`). A number that a config or an option states itself stays.
+(`fallen_trees.derive.epochs`). A number that a config or an option states itself stays.
 """
 
 epochs = 50

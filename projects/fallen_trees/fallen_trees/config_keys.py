@@ -3,7 +3,7 @@
 import copy
 import difflib
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 
 from mmdet import registry
 from mmengine.config import Config
@@ -12,6 +12,7 @@ from mmengine.runner import Runner
 from mmengine.runner.utils import set_random_seed
 from torch.utils.data import DataLoader
 
+from fallen_trees.config_nodes import named_dicts_in
 from fallen_trees.errors import ConfigError
 
 # Where a dict names a class, its keys are that class's arguments.
@@ -71,7 +72,7 @@ def check_keys(cfg: Config) -> None:
         near = _nearest(key, known, cutoff=0.85)
         if near:
             raise ConfigError(f"{cfg.filename}: nothing reads the key '{key}'; is '{near}' meant?")
-    for path, node in dicts_in(cfg._cfg_dict.to_dict()):
+    for path, node in named_dicts_in(cfg._cfg_dict.to_dict()):
         arguments = _arguments_of(node.get('type'), CHECKED)
         for key in node if arguments else ():
             if key not in arguments | EVERYWHERE:
@@ -138,15 +139,6 @@ def _keyword_arguments(target: type | Callable) -> set[str] | None:
         if not any(p.kind is p.VAR_KEYWORD for p in parameters):
             return names
     return None
-
-
-def dicts_in(node: object, path: str = '') -> Iterator[tuple[str, dict]]:
-    """Every dict inside nested dicts and lists with its dotted path below `path`, outermost first."""
-    if isinstance(node, dict):
-        yield path, node
-    items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list | tuple) else ()
-    for key, value in list(items):  # whoever asks may change them
-        yield from dicts_in(value, f'{path}.{key}'.lstrip('.'))
 
 
 def _suggest(key: str, keys: set[str]) -> str:

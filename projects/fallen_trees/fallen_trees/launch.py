@@ -15,7 +15,7 @@ from mmengine.runner import Runner
 
 from fallen_trees.config_keys import check_keys, merge_options
 from fallen_trees.cpu import join_gloo_group
-from fallen_trees.derive import REPOSITORY
+from fallen_trees.derive.config import REPOSITORY
 from fallen_trees.errors import ConfigError
 
 

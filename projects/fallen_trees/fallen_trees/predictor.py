@@ -24,8 +24,8 @@ from pycocotools import mask as pycoco
 
 from data_prep.atomic import atomic_write
 from fallen_trees.checkpoint_reader import trusting
-from fallen_trees.config_keys import dicts_in
-from fallen_trees.derive import derive
+from fallen_trees.config_nodes import dicts_in
+from fallen_trees.derive.config import derive
 from fallen_trees.errors import ConfigError
 from fallen_trees.launch import config_of
 from fallen_trees.scoring.score_threshold import KEY
@@ -167,7 +167,7 @@ class Predictor:
 
 
 def _network(cfg: Config, content: dict, checkpoint: str | Path, device: str | None) -> torch.nn.Module:
-    for _, node in dicts_in(cfg.model):
+    for node in dicts_in(cfg.model):
         if isinstance(node.get('init_cfg'), dict) and node['init_cfg'].get('type') == 'Pretrained':
             node['init_cfg'] = None  # the checkpoint has every weight
     try:

@@ -14,7 +14,8 @@ from mmengine.runner import Runner
 
 from data_prep.atomic import atomic_path
 from fallen_trees.checkpoint_reader import read_plain
-from fallen_trees.derive import REPOSITORY, _dicts
+from fallen_trees.config_nodes import dicts_in
+from fallen_trees.derive.config import REPOSITORY
 from fallen_trees.errors import ConfigError, EnvironmentFailure
 from fallen_trees.weights.surgery import first_filters, fit, fit_bands
 
@@ -41,7 +42,7 @@ def settle_start_weights(cfg: Config) -> list[str]:
         ConfigError: If a local file does not exist.
         EnvironmentFailure: If an address cannot be reached. The message says how to go on without.
     """
-    holders = [node for node in _dicts(cfg.model) if _is_pretrained(node.get('init_cfg'))]
+    holders = [node for node in dicts_in(cfg.model) if _is_pretrained(node.get('init_cfg'))]
     if cfg.get('load_from') or cfg.get('resume'):
         for node in holders:
             node.init_cfg = None

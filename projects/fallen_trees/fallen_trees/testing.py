@@ -10,7 +10,7 @@ from mmengine.runner import Runner
 
 from data_prep.atomic import atomic_write
 from fallen_trees.cpu import join_gloo_group, keep_freed_memory
-from fallen_trees.derive import derive
+from fallen_trees.derive.config import derive
 from fallen_trees.launch import build_runner
 from fallen_trees.scoring.coco_f1_metric import use_chosen_threshold
 from fallen_trees.start_weights import read_checkpoint, require_fit

@@ -14,7 +14,7 @@ from mmengine.runner import Runner
 from fallen_trees.amp import apply_amp
 from fallen_trees.checkpoint_reader import trusting
 from fallen_trees.cpu import keep_freed_memory
-from fallen_trees.derive import derive
+from fallen_trees.derive.config import derive
 from fallen_trees.errors import ConfigError, writing_to
 from fallen_trees.launch import build_runner, config_of, join_group
 from fallen_trees.resume.completeness import RequireFittingState, require_whole

@@ -12,7 +12,7 @@ from mmengine.config import Config
 from fallen_trees.ablation.plan import SILENT, SILENT_ENDS, as_text, merged, tool_path
 from fallen_trees.ablation.process import Process, lock
 from fallen_trees.config_keys import merge_settings
-from fallen_trees.derive import derive
+from fallen_trees.derive.config import derive
 from fallen_trees.errors import ConfigError
 from fallen_trees.resume.config_diff import fingerprint
 

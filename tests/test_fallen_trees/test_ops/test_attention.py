@@ -10,7 +10,7 @@ from mmdet.testing import demo_mm_inputs
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from fallen_trees.derive import REPOSITORY, derive
+from fallen_trees.derive.config import REPOSITORY, derive
 from fallen_trees.ops.attention import FusedMultiScaleDeformableAttention
 
 TOLERANCE = 2e-6  # of losses, relative, and of gradients, relative to the largest; measured 2e-7

@@ -19,7 +19,7 @@ import yapf.yapflib.yapf_api
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.visualization import Visualizer
 
-from fallen_trees.derive import REPOSITORY
+from fallen_trees.derive.config import REPOSITORY
 from fallen_trees.resume.interrupt_hook import InterruptHook
 
 # The demo's model and pipeline at a size that starts and steps in a moment.

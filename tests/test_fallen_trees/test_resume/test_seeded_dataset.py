@@ -62,7 +62,7 @@ def test_what_the_runner_asks_is_answered_by_the_inner_data_set():
 
 
 def test_the_demo_is_made_exact_and_stays_so(demo_config):
-    from fallen_trees.derive import derive
+    from fallen_trees.derive.config import derive
 
     init_default_scope('mmdet')
     derive(demo_config, ('train',))

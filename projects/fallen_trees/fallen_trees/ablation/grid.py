@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from fallen_trees.ablation.process import Process, lock
 from fallen_trees.ablation.record import LOG
 from fallen_trees.ablation.unit import Unit
-from fallen_trees.derive import REPOSITORY
+from fallen_trees.derive.config import REPOSITORY
 from fallen_trees.errors import ConfigError
 
 POLL_S = 0.1

@@ -14,7 +14,8 @@ from mmengine.config import Config
 
 from fallen_trees.ablation.ablation_file import Ablation, TestSet
 from fallen_trees.config_keys import check_keys, merge_settings
-from fallen_trees.derive import REPOSITORY, _datasets, _dicts, derive
+from fallen_trees.config_nodes import datasets_in, dicts_in
+from fallen_trees.derive.config import REPOSITORY, derive
 from fallen_trees.errors import ConfigError, EnvironmentFailure
 from fallen_trees.launch import load_config
 from fallen_trees.resume.checkpoint_file import sha256
@@ -192,14 +193,14 @@ def settings_of(cfg: Config, splits: Sequence[str], **asked: object) -> Settings
 
 
 def _annotation_files(cfg: Config, split: str) -> Iterator[Path]:
-    return (Path(node.get('data_root') or '.', node.ann_file) for node in _datasets(cfg.get(f'{split}_dataloader')))
+    return (Path(node.get('data_root') or '.', node.ann_file) for node in datasets_in(cfg.get(f'{split}_dataloader')))
 
 
 def _start_files(cfg: Config) -> list[str]:
     """Checksums of the weights that a run starts from; those that are addresses are fetched."""
     if cfg.get('load_from'):
         return [_sha256(_local_file(cfg.load_from))]
-    holders = (node.init_cfg for node in _dicts(cfg.model) if _is_pretrained(node.get('init_cfg')))
+    holders = (node.init_cfg for node in dicts_in(cfg.model) if _is_pretrained(node.get('init_cfg')))
     return [_sha256(_local_file(init_cfg.checkpoint)) for init_cfg in holders]
 
 

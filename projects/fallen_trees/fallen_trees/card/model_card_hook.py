@@ -17,7 +17,7 @@ from fallen_trees.card.scene_scores import NOT_YET, SECTION, section
 from fallen_trees.card.sections import data_section, recipe_section, summary_of, tags_of, validation_section
 from fallen_trees.card.split_facts import split_facts
 from fallen_trees.card.start_facts import start_of
-from fallen_trees.derive import REPOSITORY
+from fallen_trees.derive.config import REPOSITORY
 from fallen_trees.errors import EnvironmentFailure
 
 CARD, META = 'MODEL_CARD.md', 'card'

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
 
-from fallen_trees.map_sets import annotations_of
+from fallen_trees.annotations.map_sets import annotations_of
 
 SPLITS = ('train', 'val', 'test')
 
@@ -68,7 +68,7 @@ def _annotation_file(cfg: Config, split: str) -> Path | None:
         node = node.get('dataset')
     if not isinstance(node, ConfigDict):
         return None
-    from fallen_trees.derive import find_data  # it imports much
+    from fallen_trees.derive.config import find_data  # it imports much
 
     return find_data(node.get('data_root') or cfg.get('data_root') or '.') / node.ann_file
 

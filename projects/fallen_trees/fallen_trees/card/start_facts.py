@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from fallen_trees.config_keys import dicts_in
+from fallen_trees.config_nodes import dicts_in
 
 NOTHING = 'random weights'
 IMAGENET = 'ImageNet, whose images are for non-commercial research and education'
@@ -25,7 +25,7 @@ KNOWN = (
 def start_of(cfg: Config) -> list[str]:
     """What a run starts from, a line each; `cfg` as the run uses it, not a resumed one."""
     files = [str(cfg.load_from)] if cfg.get('load_from') else []
-    for _, node in dicts_in(cfg.model):
+    for node in dicts_in(cfg.model):
         if node.get('type') == 'Pretrained' and node.get('checkpoint'):
             files.append(str(node['checkpoint']))
     return [described(Path(name).name) for name in dict.fromkeys(files)] or [NOTHING]

@@ -12,12 +12,13 @@ from pathlib import Path
 
 from mmengine.config import Config
 
+from fallen_trees.annotations.classes import read_coco
 from fallen_trees.checks.data import DATA_CHECKS
 from fallen_trees.checks.finding import Finding, Verdict, worst
 from fallen_trees.checks.recipe import RECIPE_CHECKS
 from fallen_trees.checks.subject import Check, Subject
-from fallen_trees.classes import read_coco
-from fallen_trees.derive import _datasets, derive, find_data
+from fallen_trees.config_nodes import datasets_in
+from fallen_trees.derive.config import derive, find_data
 from fallen_trees.errors import ConfigError
 
 
@@ -103,7 +104,7 @@ def examine(
 
 def _test_set(cfg: Config) -> Iterator[Finding]:
     """Fill the test loader in too, where it has something to test on; training does not need it."""
-    dataset = next(_datasets(cfg.get('test_dataloader')), None)
+    dataset = next(datasets_in(cfg.get('test_dataloader')), None)
     if dataset is None:
         return
     ann_file = find_data(dataset.get('data_root') or cfg.get('data_root') or '.') / dataset.ann_file

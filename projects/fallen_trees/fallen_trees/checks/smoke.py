@@ -20,12 +20,12 @@ from mmengine.device import get_device
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from fallen_trees.annotations.classes import read_coco
 from fallen_trees.checks.smoke_config import rules_of, smoke_config
 from fallen_trees.checks.smoke_report import draw_pictures, keep_for_pictures, write_report
 from fallen_trees.checks.smoke_tiles import Tiles, pick, write_tiles
 from fallen_trees.checks.smoke_verdict import MIN_UPDATES, Answer, Outcome, Point, conclude
-from fallen_trees.classes import read_coco
-from fallen_trees.derive import _datasets
+from fallen_trees.config_nodes import datasets_in
 from fallen_trees.errors import ConfigError, DeadRun
 
 SHARES = (1.0, 0.5, 0.25, 0.125)  # of a tile's sides, largest first
@@ -114,7 +114,7 @@ def smoke(
     Raises:
         ConfigError: If the config has no validation loader to take the fixed pipeline from, or no tile an object.
     """
-    data = next(_datasets(cfg.train_dataloader))
+    data = next(datasets_in(cfg.train_dataloader))
     coco = read_coco(Path(data.data_root, data.ann_file))
     rules, source = rules_of(cfg), Path(data.data_root, data.data_prefix.img)
     images = pick(coco, rules.classes, number, seed)
@@ -159,7 +159,7 @@ def _share_that_fits(
 
 
 def _can_crop(cfg: Config) -> bool:
-    steps = next(_datasets(cfg.val_dataloader)).pipeline
+    steps = next(datasets_in(cfg.val_dataloader)).pipeline
     return any(step.type == 'LoadImageFromFile' for step in steps)
 
 

@@ -8,7 +8,7 @@ from mmengine.config import Config, ConfigDict
 
 from fallen_trees.checks.smoke_tiles import Rules, Tiles
 from fallen_trees.checks.validation_loss import with_truth_first
-from fallen_trees.derive import _datasets, _dicts
+from fallen_trees.config_nodes import datasets_in, dicts_in
 from fallen_trees.errors import ConfigError
 
 WARMUP_UPDATES = 20
@@ -37,7 +37,7 @@ def rules_of(cfg: Config) -> Rules:
 
 
 def _steps(loader: ConfigDict | None) -> Iterator[ConfigDict]:
-    for dataset in _dicts(loader):
+    for dataset in dicts_in(loader):
         yield from dataset.get('pipeline', []) if isinstance(dataset.get('pipeline'), list | tuple) else ()
 
 
@@ -55,7 +55,7 @@ def smoke_config(cfg: Config, tiles: Tiles, share: float, seed: int, work_dir: P
         The config, and lines that say what differs from the given one.
     """
     new = copy.deepcopy(cfg)
-    val = next(_datasets(cfg.val_dataloader))
+    val = next(datasets_in(cfg.val_dataloader))
     pipeline = _scaled(val.pipeline, share)
     batch_size = min(cfg.train_dataloader.get('batch_size', 1), len(tiles.names))
     new.train_dataloader = _loader(_dataset(val, tiles, with_truth_first(pipeline)), batch_size)
@@ -63,7 +63,7 @@ def smoke_config(cfg: Config, tiles: Tiles, share: float, seed: int, work_dir: P
     new.train_dataloader.dataset.test_mode = False
     new.val_dataloader = _loader(_dataset(val, tiles, pipeline), cfg.val_dataloader.get('batch_size', 1))
     new.val_dataloader.sampler = dict(type='DefaultSampler', shuffle=False)
-    for evaluator in _dicts(new.val_evaluator):
+    for evaluator in dicts_in(new.val_evaluator):
         if 'ann_file' in evaluator:
             evaluator.ann_file = str(tiles.ann_file)
     new.train_cfg = dict(type='IterBasedTrainLoop', max_iters=ENDLESS, val_interval=ENDLESS)

@@ -14,10 +14,10 @@ from mmengine.config import Config, ConfigDict
 from mmengine.dataset import BaseDataset
 from numpy.typing import NDArray
 
+from fallen_trees.annotations.classes import read_coco
+from fallen_trees.annotations.map_sets import KINDS
 from fallen_trees.checks.finding import Finding
-from fallen_trees.classes import read_coco
-from fallen_trees.derive import _datasets
-from fallen_trees.map_sets import KINDS
+from fallen_trees.config_nodes import datasets_in
 
 MAPS = 'does not apply: the truth are maps of classes or segments.'
 
@@ -58,7 +58,7 @@ class Subject:
         )
 
     def _node(self, split: str) -> ConfigDict | None:
-        return next(_datasets(self.cfg.get(f'{split}_dataloader')), None)
+        return next(datasets_in(self.cfg.get(f'{split}_dataloader')), None)
 
     @property
     def has_maps(self) -> bool:

@@ -12,7 +12,7 @@ from mmengine.config import ConfigDict
 from mmengine.dataset import BaseDataset, pseudo_collate
 from mmengine.model import BaseModel
 
-from fallen_trees.derive import _dicts
+from fallen_trees.config_nodes import dicts_in
 from fallen_trees.loading.load_annotations import loads_annotations
 
 SEED = 0
@@ -52,7 +52,7 @@ class ValidationLoss:
 
     def __init__(self, loader: ConfigDict, max_batches: int = 16) -> None:
         node = copy.deepcopy(loader['dataset'])
-        for found in _dicts(node):
+        for found in dicts_in(node):
             if 'pipeline' in found:
                 found['pipeline'] = with_truth_first(found['pipeline'])
         self._dataset: BaseDataset = DATASETS.build(node)

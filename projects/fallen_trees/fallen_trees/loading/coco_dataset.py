@@ -9,7 +9,7 @@ from mmdet.datasets import CocoDataset
 from mmdet.datasets.api_wrappers import COCO
 from mmdet.registry import DATASETS
 
-from fallen_trees.classes import without_twin_root
+from fallen_trees.annotations.classes import without_twin_root
 
 
 class RootlessCOCO(COCO):

@@ -18,7 +18,7 @@ from pathlib import Path
 from mmengine.config import Config, ConfigDict
 from mmengine.fileio import BaseStorageBackend, register_backend
 
-from fallen_trees.config_keys import dicts_in
+from fallen_trees.config_nodes import dicts_in
 from fallen_trees.errors import ConfigError
 
 INDEX, FORMAT = 'index.json', 1
@@ -150,7 +150,7 @@ def require_packed(coco: dict, folder: Path, ann_file: Path) -> str:
 
 def read_packed(cfg: Config, dataset: ConfigDict) -> None:
     """Have the pipeline of a data set, and the pictures drawn of it, read from a pack; in place."""
-    for _, step in dicts_in(dataset.get('pipeline')):
+    for step in dicts_in(dataset.get('pipeline')):
         if step.get('type') == 'LoadImageFromFile':
             step['backend_args'] = ConfigDict(backend=BACKEND)
     hook = (cfg.get('default_hooks') or {}).get('visualization')

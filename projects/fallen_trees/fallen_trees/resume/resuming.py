@@ -8,7 +8,7 @@ from mmengine.dist import broadcast_object_list, get_dist_info, is_distributed, 
 from mmengine.runner import Runner
 
 from fallen_trees.checkpoint_reader import UntrustedError
-from fallen_trees.derive import _datasets
+from fallen_trees.config_nodes import datasets_in
 from fallen_trees.errors import ConfigError, _exit_code
 from fallen_trees.resume.checkpoint_file import POINTER, Damage, checkpoints_in, damage, read_manifest, set_aside
 from fallen_trees.resume.config_diff import Change, changes, fingerprint
@@ -126,7 +126,7 @@ def remember_settings(runner: Runner) -> Runner:
 
 def settings_of(cfg: Config) -> dict[str, str]:
     """What makes a run the run it is: its derived config, its training annotations, its number of processes."""
-    files = [Path(node.get('data_root') or '.', node.ann_file) for node in _datasets(cfg.train_dataloader)]
+    files = [Path(node.get('data_root') or '.', node.ann_file) for node in datasets_in(cfg.train_dataloader)]
     annotations = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files if path.is_file()}
     return fingerprint(cfg, dict(world_size=get_dist_info()[1], train_annotations=annotations))
 

@@ -24,7 +24,7 @@ from mmengine.logging import MessageHub, MMLogger
 from numpy.typing import NDArray
 from terminaltables import AsciiTable
 
-from fallen_trees.classes import without_twin_root
+from fallen_trees.annotations.classes import without_twin_root
 from fallen_trees.errors import ConfigError
 from fallen_trees.scoring.coco_figures import CocoFigures, accumulate
 from fallen_trees.scoring.coco_matching import Detections, Grid, Truths, match

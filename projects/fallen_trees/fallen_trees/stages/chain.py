@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from fallen_trees.ablation.grid import Grid
-from fallen_trees.derive import derive
+from fallen_trees.derive.config import derive
 from fallen_trees.errors import ConfigError
 from fallen_trees.stages.found import search_said
 from fallen_trees.stages.stage import Stage

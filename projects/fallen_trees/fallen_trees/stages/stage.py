@@ -16,7 +16,7 @@ from fallen_trees.ablation.plan import SPLITS, TestPlan, digest, merged, plan_te
 from fallen_trees.ablation.process import lock_file_of, set_aside
 from fallen_trees.ablation.record import clock_in, clock_out, read_record, write_record
 from fallen_trees.config_keys import merge_settings
-from fallen_trees.derive import derive, find_data
+from fallen_trees.derive.config import derive, find_data
 from fallen_trees.errors import ConfigError
 from fallen_trees.resume.checkpoint_file import checkpoints_in, sha256
 from fallen_trees.resume.config_diff import changes

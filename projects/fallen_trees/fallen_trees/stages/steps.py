@@ -16,7 +16,8 @@ from mmengine.config import Config
 from data_prep.atomic import atomic_write
 from fallen_trees.ablation.plan import as_text, digest, tool_path
 from fallen_trees.ablation.record import read_figures
-from fallen_trees.derive import _datasets, find_data
+from fallen_trees.config_nodes import datasets_in
+from fallen_trees.derive.config import find_data
 from fallen_trees.errors import ConfigError
 from fallen_trees.stages.arrival import moved
 from fallen_trees.stages.found import anchor_options, best_values, search_file_text
@@ -140,7 +141,7 @@ def seen(cfg: Config) -> dict[str, list[int]]:
 
 
 def _image_names(cfg: Config, split: str) -> Iterator[str]:
-    for node in _datasets(cfg.get(f'{split}_dataloader')):
+    for node in datasets_in(cfg.get(f'{split}_dataloader')):
         root = find_data(node.get('data_root') or cfg.get('data_root') or '.')
         content = json.loads(Path(root, node.ann_file).read_text(encoding='utf-8'))
         prefix = (node.get('data_prefix') or {}).get('img') or ''

@@ -10,7 +10,7 @@ from mmengine.config import Config
 from torch import Tensor
 
 from data_prep.atomic import atomic_path
-from fallen_trees.derive import derive
+from fallen_trees.derive.config import derive
 from fallen_trees.errors import ConfigError
 from fallen_trees.start_weights import COMPUTED
 from fallen_trees.weights import from_detectron2, from_huggingface, from_mmdet

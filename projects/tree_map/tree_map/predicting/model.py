@@ -21,7 +21,7 @@ from data_prep.imagery.rasters import sha256
 from fallen_trees.amp import amp_dtype
 from fallen_trees.checkpoint_reader import trusting
 from fallen_trees.config_keys import check_keys, merge_options
-from fallen_trees.derive import derive, find_data
+from fallen_trees.derive.config import derive, find_data
 from fallen_trees.errors import ConfigError, EnvironmentFailure
 from fallen_trees.launch import read_config
 from fallen_trees.resume.checkpoint_file import commit, read_manifest

@@ -57,7 +57,7 @@ class Model:
         chosen_thr: What the checkpoint was tuned for, or else validated with: from there on trees are to count.
         tuned: What `tree_map.tuning.stored` reads in a checkpoint that was tuned; None for others.
         bands: Bands of a picture.
-        tiles: How the tiles of training were cut (`fallen_trees.tile_facts`); None for older checkpoints.
+        tiles: How the tiles of training were cut (`fallen_trees.annotations.tile_facts`); None for older checkpoints.
         sha256: Of the checkpoint's bytes.
         notes: Lines for the user.
     """

@@ -7,7 +7,7 @@ import numpy as np
 from fallen_trees.checks.data.tiles import tiles
 from fallen_trees.checks.finding import Finding, Verdict
 from fallen_trees.checks.subject import Subject
-from fallen_trees.derive import _dicts
+from fallen_trees.config_nodes import dicts_in
 
 MOST_EMPTY = 0.75
 FEW_OBJECTS = 10  # in validation; a figure of merit jumps by a tenth with each of them
@@ -51,7 +51,9 @@ def check_queries(subject: Subject) -> Iterator[Finding]:
     counts += [len(fed.sample.gt_instances) for fed in subject.fed]
     half, most, top = (int(value) for value in np.percentile(counts, (50, 95, 100), method='higher'))
     figures: dict = dict(objects_median=half, objects_p95=most, objects_max=top)
-    queries = min((node['num_queries'] for node in _dicts(subject.cfg.model) if node.get('num_queries')), default=None)
+    queries = min(
+        (node['num_queries'] for node in dicts_in(subject.cfg.model) if node.get('num_queries')), default=None
+    )
     limit = (subject.cfg.model.get('test_cfg') or {}).get('max_per_image')
     said = f'a tile shows {half} objects in the median, {most} at the 95th percentile and at most {top}'
     if queries is None:

@@ -1,6 +1,6 @@
 """Whether annotations, categories and the run's classes mean the same things.
 
-What cannot run at all is refused before (`fallen_trees.classes`). What is left here runs, and learns less than it
+What cannot run at all is refused before (`annotations.classes`). What is left here runs, and learns less than it
 should or something else: MMDetection passes over an annotation of no known category without a word.
 """
 

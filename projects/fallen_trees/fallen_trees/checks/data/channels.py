@@ -8,7 +8,7 @@ from fallen_trees.checks.data.fed_colours import Treatment, treatments
 from fallen_trees.checks.data.tiles import load_pixels, loader_of, picked_tiles
 from fallen_trees.checks.finding import Finding, Verdict
 from fallen_trees.checks.subject import Subject
-from fallen_trees.derive import _dicts
+from fallen_trees.config_nodes import dicts_in
 
 NAME = 'channel-order'
 IMAGENET_RED_FIRST = (123.675, 116.28, 103.53)
@@ -70,7 +70,7 @@ def _pretrained(subject: Subject) -> str | None:
     """What pretrained weights the run starts from; None if it starts from nothing."""
     if subject.cfg.get('load_from'):
         return str(subject.cfg.load_from)
-    for node in _dicts(subject.cfg.model):
+    for node in dicts_in(subject.cfg.model):
         init = node.get('init_cfg')
         if isinstance(init, dict) and init.get('type') == 'Pretrained':
             return str(init.get('checkpoint'))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fallen_trees.checks.data.tiles import loader_of
 from fallen_trees.checks.subject import Subject
-from fallen_trees.derive import _datasets
+from fallen_trees.config_nodes import datasets_in
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Treatment:
 def treatments(subject: Subject, split: str = 'train') -> list[Treatment]:
     """Every normalisation on the way to the network, in order; the last one's order is what the network sees."""
     order, found = _loaded_order(subject, split), []
-    node = next(_datasets(subject.cfg[f'{split}_dataloader']))
+    node = next(datasets_in(subject.cfg[f'{split}_dataloader']))
     for step in node.get('pipeline') or []:
         if step['type'] == 'Normalize':
             order = _other(order) if step.get('to_rgb', True) else order

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pycocotools import mask as pycoco
 
 from fallen_trees.checks.subject import Subject
-from fallen_trees.derive import _datasets
+from fallen_trees.config_nodes import datasets_in
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def load_pixels(subject: Subject, tile: Tile) -> NDArray:
 
 def loader_of(subject: Subject, split: str) -> dict:
     """The step of a split's pipeline that reads pixels."""
-    node = next(_datasets(subject.cfg[f'{split}_dataloader']))
+    node = next(datasets_in(subject.cfg[f'{split}_dataloader']))
     steps = [step for step in node.get('pipeline') or [] if step['type'].startswith('LoadImage')]
     return dict(steps[0]) if steps else dict(type='LoadImageFromFile')
 

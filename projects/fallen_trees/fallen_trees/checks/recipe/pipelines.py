@@ -7,7 +7,7 @@ from mmcv.image import rescale_size
 
 from fallen_trees.checks.finding import Finding, Verdict
 from fallen_trees.checks.subject import Subject
-from fallen_trees.derive import _datasets
+from fallen_trees.config_nodes import datasets_in
 from fallen_trees.loading.load_annotations import loads_annotations
 
 FARTHEST = 1.25  # between the middle of training's scales and test's
@@ -16,7 +16,7 @@ CUTS = ('Crop', 'Affine', 'Mosaic', 'CopyPaste', 'Rotate', 'Translate', 'Shear')
 
 def pipeline_of(subject: Subject, split: str) -> list[dict]:
     """Transforms of a split's data set; empty where it has none."""
-    dataset = next(_datasets(subject.cfg.get(f'{split}_dataloader')), None)
+    dataset = next(datasets_in(subject.cfg.get(f'{split}_dataloader')), None)
     return list(dataset.get('pipeline') or []) if dataset else []
 
 
@@ -106,7 +106,7 @@ def empty_masks(subject: Subject) -> Iterator[Finding]:
 
 def empty_tiles(subject: Subject) -> Iterator[Finding]:
     """Check that tiles without an object stay in training: `empty-tiles-kept`."""
-    name, dataset = 'empty-tiles-kept', next(_datasets(subject.cfg.train_dataloader))
+    name, dataset = 'empty-tiles-kept', next(datasets_in(subject.cfg.train_dataloader))
     coco = subject.coco('train')
     with_objects = {annotation['image_id'] for annotation in coco['annotations']}
     empty = sum(image['id'] not in with_objects for image in coco['images'])

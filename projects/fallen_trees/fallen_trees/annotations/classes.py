@@ -8,8 +8,8 @@ import difflib
 import json
 from pathlib import Path
 
+from fallen_trees.annotations.map_sets import annotations_of
 from fallen_trees.errors import ConfigError
-from fallen_trees.map_sets import annotations_of
 
 UNWRITTEN = '.window'  # end of file_name where `data_prep tile --pixels none` wrote no file
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
 
-from fallen_trees.config_keys import dicts_in
+from fallen_trees.config_nodes import datasets_in
 from fallen_trees.errors import ConfigError
 
 SPLITS = ('train', 'val', 'test')
@@ -121,8 +121,11 @@ def fill_in_layout(cfg: Config, roots: dict[str, Path], required: Sequence[str])
 
 
 def _open_datasets(loader: object) -> list[ConfigDict]:
-    nodes = [node for _, node in dicts_in(loader) if 'ann_file' in node]
-    return [node for node in nodes if node.ann_file is None or (node.get('data_prefix') or {}).get('img', '') is None]
+    return [
+        node
+        for node in datasets_in(loader)
+        if node.ann_file is None or (node.get('data_prefix') or {}).get('img', '') is None
+    ]
 
 
 def _fill(dataset: ConfigDict, ann_file: str, folder: str) -> None:

@@ -8,7 +8,7 @@ import inspect
 from mmdet.registry import MODELS
 from mmengine.config import ConfigDict
 
-from fallen_trees.config_keys import dicts_in
+from fallen_trees.config_nodes import dicts_in, named_dicts_in
 from fallen_trees.errors import ConfigError
 
 COUNTS = ('num_things_classes', 'num_classes')
@@ -28,7 +28,7 @@ def fill_in_model(model: ConfigDict, num_classes: int, num_things: int | None = 
         ConfigError: If a head states no count and would take another one by itself, if a head with queries states
             another one, or if the model is asked for more detections than it has queries and classes for.
     """
-    for path, node in dicts_in(model, 'model'):
+    for path, node in named_dicts_in(model, 'model'):
         if num_things is not None and counts_stuff(node):
             node.num_things_classes, node.num_stuff_classes = num_things, num_classes - num_things
         for key in COUNTS:
@@ -79,7 +79,7 @@ def _default(target: type, argument: str) -> int | None:
 def _fill_in_limits(model: ConfigDict, num_classes: int) -> None:
     """Keep what queries can give, and as many as COCO counts of models without queries."""
     test_cfg, head = model.get('test_cfg') or {}, model.get('panoptic_head') or {}
-    for _, node in dicts_in(test_cfg):
+    for node in dicts_in(test_cfg):
         if 'max_per_img' in node and node['max_per_img'] is None:
             node['max_per_img'] = COCO_LIMIT
     if not head.get('num_queries') or not test_cfg:

@@ -16,22 +16,21 @@ num_workers=0                   -> persistent_workers=False
 """
 
 import copy
-from collections.abc import Iterator
 from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
 
-from fallen_trees.classes import classes_in, read_coco, require_classes, require_images, require_instances
-from fallen_trees.config_keys import dicts_in
-from fallen_trees.epochs import fill_in_epochs
+from fallen_trees.annotations.classes import classes_in, read_coco, require_classes, require_images, require_instances
+from fallen_trees.annotations.map_sets import colours_of, require_maps, things_of
+from fallen_trees.annotations.tile_facts import tile_facts
+from fallen_trees.config_nodes import datasets_in, dicts_in
+from fallen_trees.derive.epochs import fill_in_epochs
+from fallen_trees.derive.layouts import fill_in_layout
+from fallen_trees.derive.model_classes import counts_stuff, fill_in_model
 from fallen_trees.errors import ConfigError
-from fallen_trees.layouts import fill_in_layout
 from fallen_trees.loading.packed_images import is_packed, read_packed, require_packed
-from fallen_trees.map_sets import colours_of, require_maps, things_of
-from fallen_trees.model_classes import counts_stuff, fill_in_model
-from fallen_trees.tile_facts import tile_facts
 
-REPOSITORY = Path(__file__).resolve().parents[3]
+REPOSITORY = Path(__file__).resolve().parents[4]
 EMA_HORIZON = 0.05  # share of the run over which weights are averaged
 
 
@@ -65,7 +64,7 @@ def _derive_data(cfg: Config, splits: tuple[str, ...], classes: tuple[str, ...] 
     notes = fill_in_layout(cfg, _roots(cfg), splits)
     files: dict[str, tuple[Path, dict]] = {}
     for split in splits:
-        for dataset in _datasets(cfg.get(f'{split}_dataloader')):
+        for dataset in datasets_in(cfg.get(f'{split}_dataloader')):
             dataset.data_root = str(find_data(dataset.get('data_root') or cfg.get('data_root') or '.'))
             ann_file = Path(dataset.data_root, dataset.ann_file)
             coco = read_coco(ann_file)
@@ -109,7 +108,7 @@ def _roots(cfg: Config) -> dict[str, Path]:
     """Folder of the data set of each split."""
     roots = {}
     for split in ('train', 'val', 'test'):
-        for dataset in _datasets(cfg.get(f'{split}_dataloader')):
+        for dataset in datasets_in(cfg.get(f'{split}_dataloader')):
             roots[split] = find_data(dataset.get('data_root') or cfg.get('data_root') or '.')
     return roots
 
@@ -131,19 +130,19 @@ def _set_classes(
     palette = palette or (colours_of(coco, classes) if coco else None) or [(230, 159, 0)]
     metainfo = dict(classes=classes, palette=[tuple(palette[i % len(palette)]) for i in range(len(classes))])
     things = None
-    if coco and any(counts_stuff(node) for _, node in dicts_in(cfg.model)):
+    if coco and any(counts_stuff(node) for node in dicts_in(cfg.model)):
         things = things_of(coco, classes, ann_file)
         metainfo |= dict(thing_classes=things, stuff_classes=classes[len(things) :])
     cfg.metainfo = metainfo
     for split in ('train', 'val', 'test'):
-        for dataset in _datasets(cfg.get(f'{split}_dataloader')):
+        for dataset in datasets_in(cfg.get(f'{split}_dataloader')):
             dataset.setdefault('metainfo', ConfigDict(metainfo))
     fill_in_model(cfg.model, len(classes), None if things is None else len(things))
 
 
 def _set_tiles(cfg: Config, facts: dict | None) -> None:
     """Have checkpoints say how the tiles they were trained on were cut; mapping a scene goes by it."""
-    for dataset in _datasets(cfg.get('train_dataloader')) if facts else ():
+    for dataset in datasets_in(cfg.get('train_dataloader')) if facts else ():
         dataset.metainfo.setdefault('tiles', facts)
 
 
@@ -153,13 +152,13 @@ def _derive_augmentation(cfg: Config) -> None:
         return
     if cfg.get('plain_pipeline') is None:
         raise ConfigError(f'augment=False needs plain_pipeline in {cfg.filename}: the steps that take its place.')
-    for dataset in _datasets(cfg.get('train_dataloader')):
+    for dataset in datasets_in(cfg.get('train_dataloader')):
         dataset.pipeline = copy.deepcopy(cfg.plain_pipeline)
 
 
 def _derive_donors(cfg: Config) -> None:
     """Have objects pasted out of the training set itself, loaded by the steps before the one that pastes."""
-    for dataset in list(_datasets(cfg.train_dataloader)):
+    for dataset in list(datasets_in(cfg.train_dataloader)):
         for number, step in enumerate(dataset.get('pipeline') or []):
             if step.get('donors', 0) is None:
                 donors = copy.deepcopy(dataset)
@@ -176,7 +175,7 @@ def _derive_workers(cfg: Config, splits: tuple[str, ...]) -> None:
 
 
 def _derive_sizes(cfg: Config) -> None:
-    for node in _dicts([_pipelines(cfg.get(f'{split}_dataloader')) for split in ('train', 'val', 'test')]):
+    for node in dicts_in([_pipelines(cfg.get(f'{split}_dataloader')) for split in ('train', 'val', 'test')]):
         for key in ('scale', 'crop_size'):
             if key in node and node[key] is None:
                 node[key] = tuple(cfg.image_size)
@@ -220,15 +219,5 @@ def _derive_hooks(cfg: Config) -> None:
             cfg.setdefault('find_unused_parameters', True)
 
 
-def _datasets(node: object) -> Iterator[ConfigDict]:
-    """Every data set of a loader that reads an annotation file, wrapped ones included."""
-    return (found for found in _dicts(node) if 'ann_file' in found)
-
-
 def _pipelines(loader: object) -> list:
-    return [dataset.get('pipeline', []) for dataset in _dicts(loader) if 'pipeline' in dataset]
-
-
-def _dicts(node: object) -> Iterator[ConfigDict]:
-    """Every dict inside nested dicts and lists, outermost first."""
-    return (found for _, found in dicts_in(node))
+    return [dataset.get('pipeline', []) for dataset in dicts_in(loader) if 'pipeline' in dataset]

@@ -1,0 +1,1 @@
+"""What annotation files say: classes, maps, and how tiles were cut."""
