@@ -1,5 +1,6 @@
 """The real commands, as a user starts them."""
 
+import copy
 import json
 import os
 import pickle
@@ -13,6 +14,10 @@ import cv2
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.hooks import Hook
+
+from fallen_trees.launch import config_of
+from fallen_trees.testing import score
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -51,6 +56,28 @@ def test_testing_writes_metrics_pictures_and_predictions(trained, tiny_config, r
     assert picture.shape == (540, 1544, 3)  # image, truth, prediction: 128 px tiles enlarged four times, and captions
     predictions = pickle.loads((tmp_path / 'predictions.pkl').read_bytes())
     assert len(predictions) == len(names)
+
+
+def test_a_run_that_averages_is_tested_by_its_averages(tiny_config, run_tool, tmp_path):
+    """Its checkpoint holds them in place of the weights; what follows from the run's length is not asked for again."""
+    averaging = tmp_path / 'averaging.py'
+    hook = dict(type='EMAHook', ema_type='MomentumAnnealingEMA', momentum=None, gamma=None, priority=49)
+    averaging.write_text(f"{tiny_config.read_text()}\ncustom_hooks = [dict(type='IterationSeedHook'), {hook}]\n")
+    done = run_tool('train.py', averaging, '--work-dir', tmp_path / 'run')
+    assert done.returncode == 0, done.stderr
+    checkpoint = torch.load(tmp_path / 'run/iter_4.pth')
+    queries = 'panoptic_head.query_feat.weight'
+    assert not torch.equal(checkpoint['state_dict'][queries], checkpoint['ema_state_dict'][f'module.{queries}'])
+    seen = {}
+
+    class Witness(Hook):
+        def after_test_iter(self, runner, *args, **kwargs):
+            seen.update(copy.deepcopy(runner.model.state_dict()))
+
+    cfg = config_of(averaging, work_dir=tmp_path / 'test')
+    score(cfg, tmp_path / 'run/iter_4.pth', on_runner=lambda runner: runner.register_hook(Witness()))
+    assert seen.keys() == checkpoint['state_dict'].keys()
+    assert all(torch.equal(seen[name], value) for name, value in checkpoint['state_dict'].items())
 
 
 def test_resume_goes_on_from_the_latest_checkpoint(trained, tiny_config, run_tool, tmp_path):

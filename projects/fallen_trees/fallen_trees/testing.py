@@ -47,6 +47,7 @@ def score(
     notes.append(use_chosen_threshold(cfg, checkpoint))
     cfg.load_from, cfg.resume = str(path), False
     cfg = change(cfg)
+    _without_averaging(cfg)
     _keep_config(cfg)
     notes.append(join_gloo_group(cfg))
     runner = build_runner(cfg, notes)
@@ -57,6 +58,12 @@ def score(
         with atomic_write(Path(cfg.work_dir, METRICS)) as file:
             json.dump(metrics, file, indent=1)
     return metrics
+
+
+def _without_averaging(cfg: Config) -> None:
+    """Score the weights as they stand in the checkpoint: a run that averages has saved the averages there."""
+    hooks = cfg.get('custom_hooks') or []
+    cfg.custom_hooks = [hook for hook in hooks if not str(hook.get('type')).endswith('EMAHook')]
 
 
 def _keep_config(cfg: Config) -> None:
