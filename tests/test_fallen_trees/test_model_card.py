@@ -86,7 +86,8 @@ def test_the_header_is_one_that_hubs_read(card):
     yaml = pytest.importorskip('yaml')
     header = yaml.safe_load(card.split('---\n')[1])
     assert header['license'] == 'unknown' and header['library_name'] == 'mmdetection'
-    assert 'fallen_tree' in header['tags'] and header['datasets'] == ['data'] and 'f1' in header['metrics']
+    assert header['tags'] == ['instance-segmentation', 'aerial-imagery', 'fallen_tree']
+    assert header['datasets'] == ['data'] and 'f1' in header['metrics']
     assert re.findall(r'\$\w|\$\{', card) == []
 
 
@@ -118,7 +119,7 @@ def test_recipe_and_validation_are_those_of_the_run(card, run):
     assert recipe['optimiser'].startswith('AdamW, learning rate 0.0008') and 'CPU' in recipe['machine']
     assert re.match(r'\d+\.\d minutes, finished 20\d\d-', recipe['time']) and '`m2f_trees_demo.py`' in recipe['config']
     best = next(run.glob('best_*.pth'))
-    said = dict(rows(card, 'Validation, on tiles'))
+    said = dict(rows(card, 'Validation'))
     logged = [json.loads(line) for line in next(run.glob('*/vis_data/scalars.json')).read_text().splitlines()]
     figures = next(line for line in logged if 'coco/segm_mAP' in line)
     assert best.name in card
@@ -205,6 +206,6 @@ def test_data_of_others_give_what_they_say_and_no_more(tmp_path):
     facts = split_facts(ConfigDict(train_dataloader=loader, val_dataloader=None))
     assert list(facts) == ['train'] and facts['train'].objects == {'log': 1} and facts['train'].drawn is None
     lines = ' '.join(limits_of(facts))
-    assert 'size of a pixel of its tiles is not known' in lines and 'no val and no test split' in lines
+    assert 'size of a pixel on the ground is not known' in lines and 'no val and no test split' in lines
     assert 'Only 1 objects of the class log' in lines and 'Every tile of training holds an object' in lines
     assert 'drawn' not in lines

@@ -123,7 +123,9 @@ def test_it_trains_saves_and_is_validated(name, figure, data, tmp_path):
     rows = [json.loads(line) for line in log.read_text().splitlines()]
     assert any(figure in row for row in rows)
     assert all(row['loss'] > 0 for row in rows if 'loss' in row)
-    assert (tmp_path / 'MODEL_CARD.md').is_file()
+    card = (tmp_path / 'MODEL_CARD.md').read_text()
+    assert f'- {figure.split("/")[0]}-segmentation' in card
+    assert 'aerial' not in card and 'size of a pixel on the ground is not known' in card
 
 
 class Start(Hook):

@@ -31,7 +31,7 @@ def limits_of(facts: Mapping[str, SplitFacts]) -> list[str]:
 def _look(train: SplitFacts) -> list[str]:
     lines = []
     if train.gsd_m is None:
-        lines.append('The size of a pixel of its tiles is not known; on scenes of another size it may fail.')
+        lines.append('The size of a pixel on the ground is not known; on images of another scale it may fail.')
     elif train.gsd_m[1] - train.gsd_m[0] < 0.02 * train.gsd_m[1]:
         lines.append(f'Pixels of {train.gsd_m[0]:.4g} m alone; scenes of other sizes are resampled to it, and finer '
                      'detail than a coarse scene holds does not come back.')  # fmt: skip

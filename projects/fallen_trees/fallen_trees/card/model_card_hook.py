@@ -103,9 +103,9 @@ def card_text(runner: Runner, start: list[str], seconds: float, path: Path) -> s
     template = resources.files(__package__).joinpath('model_card.md').read_text(encoding='utf-8')
     return Template(template).substitute(
         name=Path(runner.work_dir).name,
-        tags=tags_of(cfg),
+        tags=tags_of(cfg, facts),
         dataset=Path(str(cfg.get('data_root') or 'unknown')).name,
-        summary=summary_of(cfg),
+        summary=summary_of(cfg, facts),
         data=data_section(facts),
         recipe=recipe_section(runner, start, seconds),
         validation=validation,

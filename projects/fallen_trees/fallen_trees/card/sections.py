@@ -15,23 +15,36 @@ from mmengine.runner import Runner
 from fallen_trees.ablation.grid import current_commit
 from fallen_trees.ablation.record import best_checkpoint
 from fallen_trees.card.split_facts import SplitFacts
+from fallen_trees.config_nodes import dicts_in
 from fallen_trees.resume.safe_checkpoint_hook import accumulated_steps
 
 SHOWN = 12  # scenes named
 
 
-def summary_of(cfg: Config) -> str:
+# What an evaluator scores is what the model is for.
+TASKS = dict(SemanticIoUMetric='semantic', PanopticQualityMetric='panoptic')
+
+
+def summary_of(cfg: Config, facts: Mapping[str, SplitFacts]) -> str:
     """What it is, in a sentence."""
     classes = ', '.join(cfg.get('metainfo', {}).get('classes') or ())
     queries = (cfg.model.get('panoptic_head') or {}).get('num_queries')
     backbone = cfg.model.get('backbone', {}).get('type', 'unknown')
     size = f', {queries} queries' if queries else ''
-    return f'{cfg.model.type} (backbone {backbone}{size}) that finds {classes or "objects"} in aerial images.'
+    images = 'aerial images' if _from_above(facts) else 'images'
+    return f'{cfg.model.type} (backbone {backbone}{size}) that finds {classes or "objects"} in {images}.'
 
 
-def tags_of(cfg: Config) -> str:
-    """Lines of the header for the classes."""
-    return '\n'.join(f'- {name}' for name in cfg.get('metainfo', {}).get('classes') or ('unknown',))
+def tags_of(cfg: Config, facts: Mapping[str, SplitFacts]) -> str:
+    """Lines of the header for the task, what the images are, and the classes."""
+    task = next((TASKS[node['type']] for node in dicts_in(cfg.get('val_evaluator')) if node.get('type') in TASKS), None)
+    classes = cfg.get('metainfo', {}).get('classes') or ('unknown',)
+    tags = [f'{task or "instance"}-segmentation', *['aerial-imagery'] * _from_above(facts), *classes]
+    return '\n'.join(f'- {tag}' for tag in tags)
+
+
+def _from_above(facts: Mapping[str, SplitFacts]) -> bool:
+    return any(item.from_above for item in facts.values())
 
 
 def data_section(facts: Mapping[str, SplitFacts]) -> str:
@@ -65,7 +78,7 @@ def recipe_section(runner: Runner, start: list[str], seconds: float) -> str:
     loader, optimiser = cfg.train_dataloader, cfg.optim_wrapper.get('optimizer', {})
     batch = (loader.get('batch_size') or 1) * get_world_size() * accumulated_steps(runner)
     epochs = f', {runner.max_epochs} epochs' if hasattr(runner.train_loop, 'run_epoch') else ''
-    shape = f'{runner.iter} of {runner.max_iters} iterations{epochs}, {batch} tiles to a step of the weights'
+    shape = f'{runner.iter} of {runner.max_iters} iterations{epochs}, {batch} images to a step of the weights'
     device = next(runner.model.parameters()).device
     machine = torch.cuda.get_device_name(device) if device.type == 'cuda' else f'CPU ({platform.machine()})'
     rows = {
@@ -92,7 +105,8 @@ def validation_section(folder: Path, cfg: Config) -> tuple[str, str | None]:
         return 'Not validated: there is no best checkpoint.', None
     rows = [f'| {name} | {value:.4g} |' for name, value in best['figures'].items()]
     return '\n'.join([
-        f'`{best["best"]}`, of iteration {best["iter"]}, on tiles: a tree that a tile cuts counts as two, so these are '
-        'not the scores of maps. `coco/score_threshold` is the score threshold with the best F1; maps are cut there.',
+        f'`{best["best"]}`, of iteration {best["iter"]}, on the images as they are: what a tile cuts counts as two, so '
+        'these are not the scores of maps. `coco/score_threshold`, where there is one, is the score threshold with the '
+        'best F1; maps are cut there.',
         '', '| figure | value |', '|---|---|', *rows,
     ]), best['best']  # fmt: skip

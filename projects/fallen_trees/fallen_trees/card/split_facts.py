@@ -46,6 +46,11 @@ class SplitFacts:
     drawn: bool | None
     longest_m: float | None
 
+    @property
+    def from_above(self) -> bool:
+        """Whether the images are tiles of scenes, as far as the file tells."""
+        return bool(self.scenes or self.gsd_m)
+
 
 def split_facts(cfg: Config) -> dict[str, SplitFacts]:
     """Facts of each split whose annotation file is there.
