@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.structures import InstanceData
 from pycocotools import mask as pycoco
 
 from data_prep.errors import DataError
-from tree_map.predicting.model import SCORE_THR, load_model
+from tree_map.predicting.model import SCORE_THR, annotation_files, load_model
 from tree_map.predicting.network import _as_loaded, _instances
 
 ROOT_CONFIG = 'configs/m2f_trees_demo.py'
@@ -162,3 +163,16 @@ def test_what_cannot_be_used_is_told_in_one_line(detector, mask2former, tmp_path
     with pytest.raises(DataError, match=says) as caught:
         load_model(config, checkpoint, **options)
     assert '\n' not in str(caught.value)
+
+
+def test_files_of_splits_are_found_where_the_config_leaves_the_layout_open(tmp_path):
+    """What was trained on Roboflow's files is told from what a map is tuned on, too."""
+    for folder in ('train', 'valid'):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / '_annotations.coco.json').write_text('{}')
+    loader = dict(dataset=dict(type='RepeatDataset', dataset=dict(ann_file=None, data_root=str(tmp_path))))
+    cfg = Config(dict(train_dataloader=loader, val_dataloader=loader, test_dataloader=loader))
+    found = {split: path and path.parent.name for split, path in annotation_files(cfg).items()}
+    assert found == {'train': 'train', 'val': 'valid', 'test': None}
+    cfg.train_dataloader.dataset.dataset.data_root = str(tmp_path / 'train')
+    assert annotation_files(cfg)['train'] is None

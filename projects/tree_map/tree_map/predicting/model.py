@@ -22,6 +22,7 @@ from fallen_trees.amp import amp_dtype
 from fallen_trees.checkpoint_reader import trusting
 from fallen_trees.config_keys import check_keys, merge_options
 from fallen_trees.derive.config import derive, find_data
+from fallen_trees.derive.layouts import recognise
 from fallen_trees.errors import ConfigError, EnvironmentFailure
 from fallen_trees.launch import read_config
 from fallen_trees.resume.checkpoint_file import commit, read_manifest
@@ -186,9 +187,19 @@ def annotation_files(cfg: Config) -> dict[str, Path | None]:
         node = cfg.get(f'{split}_dataloader', {}).get('dataset', {})
         while 'ann_file' not in node and isinstance(node.get('dataset'), Mapping):  # wrappers
             node = node['dataset']
-        path = find_data(node.get('data_root') or cfg.get('data_root') or '.') / (node.get('ann_file') or '')
+        root = find_data(node.get('data_root') or cfg.get('data_root') or '.')
+        path = root / (node.get('ann_file') or _found_by_layout(root, split) or '')
         files[split] = path if path.is_file() else None
     return files
+
+
+def _found_by_layout(root: Path, split: str) -> str | None:
+    """The annotation file that a config leaves open."""
+    try:
+        found = recognise(root).find(root, split)
+    except ConfigError:
+        return None
+    return found[0] if found else None
 
 
 def dict_of(options: Sequence[str] | None) -> dict[str, object] | None:
