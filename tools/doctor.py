@@ -20,9 +20,9 @@ with contextlib.redirect_stdout(sys.stderr):  # MMDetection prints while it is i
 
     from data_prep.check import check_coco
     from data_prep.errors import DataError
-    from fallen_trees.checks.doctor import examine
-    from fallen_trees.checks.doctor_page import write_page
-    from fallen_trees.checks.doctor_table import table
+    from fallen_trees.checks.diagnosis.doctor import examine
+    from fallen_trees.checks.diagnosis.page import write_page
+    from fallen_trees.checks.diagnosis.table import table
     from fallen_trees.checks.finding import Finding, Verdict
     from fallen_trees.checks.subject import Subject
     from fallen_trees.errors import ConfigError, one_line_errors

@@ -14,7 +14,7 @@ os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
 
 from mmengine.config import DictAction
 
-from fallen_trees.checks.smoke import smoke
+from fallen_trees.checks.smoke_test.smoke import smoke
 from fallen_trees.cpu import keep_freed_memory
 from fallen_trees.derive.config import REPOSITORY, derive
 from fallen_trees.errors import ConfigError, one_line_errors

@@ -4,9 +4,9 @@ from html.parser import HTMLParser
 
 import pytest
 
-from fallen_trees.checks.doctor import Diagnosis, examine
-from fallen_trees.checks.doctor_page import write_page
-from fallen_trees.checks.doctor_table import summary, table
+from fallen_trees.checks.diagnosis.doctor import Diagnosis, examine
+from fallen_trees.checks.diagnosis.page import write_page
+from fallen_trees.checks.diagnosis.table import summary, table
 from fallen_trees.checks.finding import Finding, Verdict
 
 NAMES = {'config', 'learning-rate', 'lr-schedule', 'start-weights', 'class-counts', 'memory'}
@@ -28,8 +28,8 @@ def shouts(subject):
 @pytest.fixture
 def quick(monkeypatch):
     """Only the checks that a test hands over."""
-    monkeypatch.setattr('fallen_trees.checks.doctor.DATA_CHECKS', ())
-    monkeypatch.setattr('fallen_trees.checks.doctor.RECIPE_CHECKS', ())
+    monkeypatch.setattr('fallen_trees.checks.diagnosis.doctor.DATA_CHECKS', ())
+    monkeypatch.setattr('fallen_trees.checks.diagnosis.doctor.RECIPE_CHECKS', ())
 
 
 def test_all_checks_run_worst_first(demo_config, capsys):

@@ -13,10 +13,10 @@ import fallen_trees  # noqa: E402, F401
 from data_prep.__main__ import main  # noqa: E402
 from data_prep.check import check_coco  # noqa: E402
 from data_prep.check.codes import Severity  # noqa: E402
-from fallen_trees.checks import doctor  # noqa: E402
+from fallen_trees.checks.diagnosis import doctor  # noqa: E402
 from fallen_trees.checks.finding import Verdict  # noqa: E402
-from fallen_trees.checks.smoke import smoke  # noqa: E402
-from fallen_trees.checks.smoke_verdict import Answer  # noqa: E402
+from fallen_trees.checks.smoke_test.smoke import smoke  # noqa: E402
+from fallen_trees.checks.smoke_test.verdict import Answer  # noqa: E402
 from fallen_trees.derive.config import REPOSITORY, derive  # noqa: E402
 from fallen_trees.errors import DeadRun  # noqa: E402
 

@@ -13,9 +13,9 @@ from mmengine.hooks import Hook
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
-from fallen_trees.checks.guard_look import Look, WeightSample, matched_queries, query_figures
-from fallen_trees.checks.guard_rules import Patience, Validation, remarks, validation_remarks
-from fallen_trees.checks.validation_loss import ValidationLoss, with_truth_first
+from fallen_trees.checks.guard.look import Look, WeightSample, matched_queries, query_figures
+from fallen_trees.checks.guard.rules import Patience, Validation, remarks, validation_remarks
+from fallen_trees.checks.guard.validation_loss import ValidationLoss, with_truth_first
 from fallen_trees.derive.config import REPOSITORY, derive
 from fallen_trees.errors import DeadRun
 

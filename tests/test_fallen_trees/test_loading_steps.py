@@ -19,7 +19,7 @@ from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
 from data_prep.imagery.encode import encode_zstd
-from fallen_trees.checks.validation_loss import with_truth_first
+from fallen_trees.checks.guard.validation_loss import with_truth_first
 from fallen_trees.derive.config import REPOSITORY, derive
 from fallen_trees.loading.contiguous import ContiguousPackDetInputs, ContiguousRandomFlip
 from fallen_trees.loading.load_window import LoadImageFromTiff

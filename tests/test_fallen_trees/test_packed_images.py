@@ -18,8 +18,8 @@ from data_prep.pack import pack_dataset
 from fallen_trees.checks.data.images import check_images
 from fallen_trees.checks.fed_pictures import contact_sheets
 from fallen_trees.checks.finding import Verdict
-from fallen_trees.checks.smoke_report import draw_pictures
-from fallen_trees.checks.smoke_tiles import Rules, pick, write_tiles
+from fallen_trees.checks.smoke_test.report import draw_pictures
+from fallen_trees.checks.smoke_test.tiles import Rules, pick, write_tiles
 from fallen_trees.checks.subject import Subject
 from fallen_trees.config_nodes import dicts_in
 from fallen_trees.derive.config import REPOSITORY, derive

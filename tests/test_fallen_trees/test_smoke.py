@@ -13,10 +13,10 @@ from mmengine.registry import init_default_scope
 from pycocotools import mask as rle
 
 from fallen_trees.checks.finding import Verdict
-from fallen_trees.checks.smoke import smoke
-from fallen_trees.checks.smoke_config import rules_of, smoke_config
-from fallen_trees.checks.smoke_tiles import Rules, Tiles, pick, write_tiles
-from fallen_trees.checks.smoke_verdict import Answer, Point, conclude
+from fallen_trees.checks.smoke_test.config import rules_of, smoke_config
+from fallen_trees.checks.smoke_test.smoke import smoke
+from fallen_trees.checks.smoke_test.tiles import Rules, Tiles, pick, write_tiles
+from fallen_trees.checks.smoke_test.verdict import Answer, Point, conclude
 from fallen_trees.derive.config import REPOSITORY, derive
 from fallen_trees.errors import ConfigError
 

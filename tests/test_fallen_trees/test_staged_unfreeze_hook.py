@@ -15,7 +15,7 @@ from mmengine.model import BaseModel, MMDistributedDataParallel
 from mmengine.runner import Runner
 from torch import nn
 
-from fallen_trees.checks.guard_hook import GuardHook
+from fallen_trees.checks.guard.guard_hook import GuardHook
 from fallen_trees.checks.recipe.trainable import trainable_share
 from fallen_trees.checks.subject import Subject
 from fallen_trees.derive.config import derive

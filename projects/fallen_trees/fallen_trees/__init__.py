@@ -7,7 +7,7 @@ from fallen_trees import checkpoint_reader  # MMEngine reads through it from her
 from fallen_trees.amp import BFloat16OptimWrapper
 from fallen_trees.bands import BandsMobileNetV2, BandsPreprocessor
 from fallen_trees.card.model_card_hook import ModelCardHook
-from fallen_trees.checks.guard_hook import GuardHook
+from fallen_trees.checks.guard.guard_hook import GuardHook
 from fallen_trees.heads.batched_head import BatchedMask2FormerHead
 from fallen_trees.heads.fusion_head import BlockwiseFusionHead
 from fallen_trees.heads.guarded_assigner import GuardedHungarianAssigner

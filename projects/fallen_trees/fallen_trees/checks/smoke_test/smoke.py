@@ -21,10 +21,10 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from fallen_trees.annotations.classes import read_coco
-from fallen_trees.checks.smoke_config import rules_of, smoke_config
-from fallen_trees.checks.smoke_report import draw_pictures, keep_for_pictures, write_report
-from fallen_trees.checks.smoke_tiles import Tiles, pick, write_tiles
-from fallen_trees.checks.smoke_verdict import MIN_UPDATES, Answer, Outcome, Point, conclude
+from fallen_trees.checks.smoke_test.config import rules_of, smoke_config
+from fallen_trees.checks.smoke_test.report import draw_pictures, keep_for_pictures, write_report
+from fallen_trees.checks.smoke_test.tiles import Tiles, pick, write_tiles
+from fallen_trees.checks.smoke_test.verdict import MIN_UPDATES, Answer, Outcome, Point, conclude
 from fallen_trees.config_nodes import datasets_in
 from fallen_trees.errors import ConfigError, DeadRun
 

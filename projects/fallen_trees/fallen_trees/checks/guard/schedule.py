@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from mmengine.optim import _ParamScheduler
 from mmengine.runner import Runner
 
-from fallen_trees.checks.guard_rules import Remark
+from fallen_trees.checks.guard.rules import Remark
 
 # What says where a scheduler acts; `convert_to_iter_based` counts these in other units, and is passed over.
 PLACES = ('begin', 'end', 'milestones', 'T_max')

@@ -6,7 +6,7 @@ from enum import StrEnum
 from statistics import fmean
 
 from fallen_trees.checks.finding import Verdict
-from fallen_trees.checks.smoke_tiles import Tiles
+from fallen_trees.checks.smoke_test.tiles import Tiles
 
 GOAL = 0.9
 LOW = 0.3  # AP50 that a recipe which goes wrong may reach by chance on a few tiles

@@ -9,7 +9,7 @@ from mmdet.structures import DetDataSample
 from mmengine.visualization import Visualizer
 
 from data_prep.atomic import atomic_path, atomic_write
-from fallen_trees.checks.smoke_verdict import GOAL, Outcome
+from fallen_trees.checks.smoke_test.verdict import GOAL, Outcome
 
 SCORE = 0.3  # detections drawn from here on
 

@@ -14,8 +14,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from data_prep.atomic import atomic_write
-from fallen_trees.checks.doctor import Diagnosis
-from fallen_trees.checks.doctor_table import WORDS, summary
+from fallen_trees.checks.diagnosis.doctor import Diagnosis
+from fallen_trees.checks.diagnosis.table import WORDS, summary
 from fallen_trees.checks.fed_pictures import contact_sheet
 from fallen_trees.checks.recipe.lr_curve import lr_curve
 from fallen_trees.checks.recipe.run_length import run_length
@@ -40,9 +40,7 @@ def write_page(diagnosis: Diagnosis, path: Path) -> None:
     Raises:
         OSError: If it cannot be written; what was there before stays.
     """
-    page = Environment(loader=PackageLoader('fallen_trees.checks', '.'), autoescape=True).get_template(
-        'doctor_page.html'
-    )
+    page = Environment(loader=PackageLoader(__package__, '.'), autoescape=True).get_template('page.html')
     html = page.render(
         diagnosis=diagnosis,
         summary=summary(diagnosis),

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from fallen_trees.checks.guard_look import Look
+from fallen_trees.checks.guard.look import Look
 
 # Measured over 100 updates at full rate: SGD at 1e-4 under clip 0.01 covers at most 1e-6 per update against weights of
 # norm 50-150, which is 1e-6; AdamW at 2e-5 covers more than 1e-2.

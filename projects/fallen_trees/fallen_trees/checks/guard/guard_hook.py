@@ -10,11 +10,11 @@ from mmengine.model import BaseModel, is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
-from fallen_trees.checks.guard_look import GradientNorm, Look, WeightSample, is_warm, matched_queries, query_figures
-from fallen_trees.checks.guard_rules import Patience, Remark, Validation, remarks, validation_remarks
-from fallen_trees.checks.guard_schedule import resumed_schedule
-from fallen_trees.checks.nonfinite_batch import write_batch
-from fallen_trees.checks.validation_loss import ValidationLoss
+from fallen_trees.checks.guard.look import GradientNorm, Look, WeightSample, is_warm, matched_queries, query_figures
+from fallen_trees.checks.guard.nonfinite_batch import write_batch
+from fallen_trees.checks.guard.rules import Patience, Remark, Validation, remarks, validation_remarks
+from fallen_trees.checks.guard.schedule import resumed_schedule
+from fallen_trees.checks.guard.validation_loss import ValidationLoss
 from fallen_trees.errors import DeadRun
 
 NOT_FINITE_IN_A_ROW = 3

@@ -3,7 +3,7 @@
 import textwrap
 from shutil import get_terminal_size
 
-from fallen_trees.checks.doctor import Diagnosis
+from fallen_trees.checks.diagnosis.doctor import Diagnosis
 from fallen_trees.checks.finding import Verdict
 
 WORDS = {Verdict.OK: 'ok', Verdict.WARNING: 'WARNING', Verdict.ERROR: 'ERROR'}

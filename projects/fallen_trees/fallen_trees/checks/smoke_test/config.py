@@ -6,8 +6,8 @@ from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
 
-from fallen_trees.checks.smoke_tiles import Rules, Tiles
-from fallen_trees.checks.validation_loss import with_truth_first
+from fallen_trees.checks.guard.validation_loss import with_truth_first
+from fallen_trees.checks.smoke_test.tiles import Rules, Tiles
 from fallen_trees.config_nodes import datasets_in, dicts_in
 from fallen_trees.errors import ConfigError
 

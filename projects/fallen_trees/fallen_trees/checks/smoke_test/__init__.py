@@ -1,0 +1,1 @@
+"""The smoke test: can this recipe learn ten tiles by heart?"""
