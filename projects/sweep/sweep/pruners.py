@@ -13,7 +13,8 @@ from optuna import pruners
 from sweep.errors import SweepError
 
 # Of two trials at a rung one goes on, first after three eighths of a run: of the ladders that tools/benchmark/sweep.py
-# replayed the one with the fewest steps. Sooner, curves have not told yet which will end higher.
+# replayed the one that saves steps on all curves, recorded and drawn. Sooner, or with one of three, winners are lost
+# where curves cross.
 HALF, FIRST_RUNG = 2, 0.375
 THIRD = 3  # of Hyperband, whose ladders begin at several places
 
