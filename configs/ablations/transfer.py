@@ -1,8 +1,8 @@
 """What a start is worth: from nothing, from ImageNet and from a drawn world, with 100 and 1000 images to learn from.
 
     python -m data_prep synth --out work_dirs/target/scenes --scenes 26 --size 1024 --seed 7
-    python -m data_prep tile work_dirs/target/scenes --out data/transfer --tile-size 128 --overlap 0.3 --min-visible 0.1 \
-        --val synth_22,synth_23 --test synth_24,synth_25
+    python -m data_prep tile work_dirs/target/scenes --out data/transfer --tile-size 128 --overlap 0.3 \
+        --min-visible 0.1 --val synth_22,synth_23 --test synth_24,synth_25
     cd data/transfer/annotations && cp instances_train.json all.json
     python -m data_prep convert all.json --to coco --split 0.075,0.925,0 --out 100
     python -m data_prep convert all.json --to coco --split 0.748,0.252,0 --out 1000

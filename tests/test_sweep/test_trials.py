@@ -30,6 +30,15 @@ def queries(*values):
     )
 
 
+@pytest.mark.parametrize('gpu', [False, True])
+def test_memory_that_is_not_logged_is_that_of_the_process_unless_a_gpu_holds_it(gpu, sweep, write, trials, monkeypatch):
+    monkeypatch.setenv('TOY_ON_CPU', '1')
+    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '0' if gpu else '')
+    assert sweep(write(''), '--trials', 1)[0] == 0
+    memory = trials()[0].user_attrs['memory_mb']
+    assert memory is None if gpu else 5 < memory < 2000
+
+
 def test_a_trial_runs_to_its_end_and_its_figures_are_stored(sweep, write, trials, tmp_path):
     code, out, err = sweep(write("sweep['options'] = {'lr_warmup_updates': 3}"), '--trials', 1)
     assert (code, err) == (0, '')

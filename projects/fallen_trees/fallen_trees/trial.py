@@ -25,6 +25,11 @@ KINDS = ((bool,), (int,), (float, int), (str,), (list, tuple), (dict,))
 class TrialProcess(Process):
     """A process whose end can be told apart: it cannot be repeated with more luck, or it can."""
 
+    @property
+    def memory_mb(self) -> float | None:
+        """As of any process on a CPU. On a GPU main memory says nothing, and the run logs what it held there."""
+        return None if _devices() else super().memory_mb
+
     def verdict(self) -> str:
         """How it ended: `done`, `out of memory`, `dead` (by its guard), `stopped` (it may go on), or `failed`."""
         code, errors = self.code(), self.errors()

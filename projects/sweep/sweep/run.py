@@ -112,7 +112,10 @@ class Run:
     def measured(self) -> dict[str, float | None]:
         """Seconds of training, seconds of an image, memory."""
         each = self.curve.seconds_per_image(self._val_batch)
-        return dict(zip(MEASURED, (round(self.seconds, 1), each, self.curve.memory_mb), strict=True))
+        memory = self.curve.memory_mb
+        if memory is None and self._process is not None:
+            memory = self._process.memory_mb
+        return dict(zip(MEASURED, (round(self.seconds, 1), each, memory), strict=True))
 
     def note(self, state: str, why: str = '') -> None:
         """Write the trial's record."""

@@ -15,6 +15,10 @@ class Process(Protocol):
     def seconds(self) -> float:
         """Since it was started."""
 
+    @property
+    def memory_mb(self) -> float | None:
+        """Most memory that it held, None where that says nothing; MB."""
+
     def code(self) -> int | None:
         """Its exit code, None while it runs."""
 
