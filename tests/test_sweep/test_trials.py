@@ -36,7 +36,7 @@ def test_memory_that_is_not_logged_is_that_of_the_process_unless_a_gpu_holds_it(
     monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '0' if gpu else '')
     assert sweep(write(''), '--trials', 1)[0] == 0
     memory = trials()[0].user_attrs['memory_mb']
-    assert memory is None if gpu else 5 < memory < 2000
+    assert memory is None if gpu else 0 < memory < 2000  # of a run so short, as it was when it began
 
 
 def test_a_trial_runs_to_its_end_and_its_figures_are_stored(sweep, write, trials, tmp_path):
