@@ -12,6 +12,7 @@ from data_prep.atomic import atomic_write
 from fallen_trees.cpu import join_gloo_group, keep_freed_memory
 from fallen_trees.derive.config import derive
 from fallen_trees.launch import build_runner
+from fallen_trees.resume.completeness import averages
 from fallen_trees.scoring.coco_f1_metric import use_chosen_threshold
 from fallen_trees.start_weights import read_checkpoint, require_fit
 
@@ -62,8 +63,7 @@ def score(
 
 def _without_averaging(cfg: Config) -> None:
     """Score the weights as they stand in the checkpoint: a run that averages has saved the averages there."""
-    hooks = cfg.get('custom_hooks') or []
-    cfg.custom_hooks = [hook for hook in hooks if not str(hook.get('type')).endswith('EMAHook')]
+    cfg.custom_hooks = [hook for hook in cfg.get('custom_hooks') or [] if not averages(hook)]
 
 
 def _keep_config(cfg: Config) -> None:

@@ -25,10 +25,20 @@ KINDS = ((bool,), (int,), (float, int), (str,), (list, tuple), (dict,))
 class TrialProcess(Process):
     """A process whose end can be told apart: it cannot be repeated with more luck, or it can."""
 
+    _peak_mb: float | None = None
+
+    def code(self) -> int | None:
+        """Its exit code as a shell sees it, None while it runs."""
+        self._peak_mb = _peak_memory_mb(self.pid) or self._peak_mb
+        return super().code()
+
     @property
     def memory_mb(self) -> float | None:
-        """As of any process on a CPU. On a GPU main memory says nothing, and the run logs what it held there."""
-        return None if _devices() else super().memory_mb
+        """Most main memory that it held itself, without its workers, when its code was last asked for; MB.
+
+        None with a GPU: main memory says nothing then, and the run logs what it held there.
+        """
+        return None if _devices() else self._peak_mb
 
     def verdict(self) -> str:
         """How it ended: `done`, `out of memory`, `dead` (by its guard), `stopped` (it may go on), or `failed`."""
@@ -137,6 +147,15 @@ class TrialTraining:
         cfg = copy.deepcopy(self.cfg)
         merge_settings(cfg, settings)
         return cfg
+
+
+def _peak_memory_mb(pid: int) -> float | None:
+    """What the kernel says was a process's largest resident set (VmHWM); None once it is over, or elsewhere."""
+    try:
+        lines = Path(f'/proc/{pid}/status').read_text(encoding='ascii', errors='replace').splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith('VmHWM:')), None)
 
 
 def _devices() -> list[str]:

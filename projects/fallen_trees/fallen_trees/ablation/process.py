@@ -87,7 +87,6 @@ class Process:
         finally:
             os.close(fd)
         self._started, self._kill_at = time.monotonic(), float('inf')
-        self._peak_mb: float | None = None
 
     @property
     def seconds(self) -> float:
@@ -96,16 +95,15 @@ class Process:
 
     def code(self) -> int | None:
         """Its exit code as a shell sees it, None while it runs."""
-        self._peak_mb = _peak_memory_mb(self._process.pid) or self._peak_mb
         code = self._process.poll()
         if code is None and time.monotonic() > self._kill_at:
             self._process.kill()
         return code if code is None or code >= 0 else 128 - code
 
     @property
-    def memory_mb(self) -> float | None:
-        """Most main memory that it held itself, without its own workers, when it was last looked at; MB."""
-        return self._peak_mb
+    def pid(self) -> int:
+        """Of the process."""
+        return self._process.pid
 
     def tell(self, signum: int) -> None:
         """Pass a signal on; if that does not end it within two minutes, it is killed."""
@@ -126,12 +124,3 @@ class Process:
         with open(self.log, 'rb') as file:
             file.seek(self._log_start)
             return file.read().decode(errors='replace').splitlines()
-
-
-def _peak_memory_mb(pid: int) -> float | None:
-    """What the kernel says was a process's largest resident set (VmHWM); None once it is over, or elsewhere."""
-    try:
-        lines = Path(f'/proc/{pid}/status').read_text(encoding='ascii', errors='replace').splitlines()
-    except OSError:
-        return None
-    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith('VmHWM:')), None)

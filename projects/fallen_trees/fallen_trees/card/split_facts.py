@@ -7,9 +7,10 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmengine.config import Config, ConfigDict
+from mmengine.config import Config
 
 from fallen_trees.annotations.map_sets import annotations_of
+from fallen_trees.config_nodes import datasets_in
 
 SPLITS = ('train', 'val', 'test')
 
@@ -68,10 +69,8 @@ def split_facts(cfg: Config) -> dict[str, SplitFacts]:
 
 
 def _annotation_file(cfg: Config, split: str) -> Path | None:
-    node = (cfg.get(f'{split}_dataloader') or {}).get('dataset')
-    while isinstance(node, ConfigDict) and 'ann_file' not in node:  # wrappers
-        node = node.get('dataset')
-    if not isinstance(node, ConfigDict):
+    node = next(datasets_in(cfg.get(f'{split}_dataloader')), None)
+    if node is None:
         return None
     from fallen_trees.derive.config import find_data  # it imports much
 

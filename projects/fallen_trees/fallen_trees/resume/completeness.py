@@ -33,7 +33,7 @@ def require_whole(checkpoint: Mapping, path: str | Path, cfg: Config) -> None:
             f'{path} cannot be resumed: it holds no {", no ".join(missing)}. A best_*.pth or a published file holds '
             f'weights alone: start a new run from them with --cfg-options load_from={path}.'
         )
-    if 'ema_state_dict' in checkpoint and not _averages(cfg):
+    if 'ema_state_dict' in checkpoint and not _averaged(cfg):
         raise ConfigError(
             f'{path} cannot be resumed: its run averaged weights and this one does not; put the EMAHook back into '
             'custom_hooks.'
@@ -52,12 +52,17 @@ def _missing(checkpoint: Mapping, cfg: Config) -> Iterator[str]:
     hub = checkpoint.get('message_hub')
     if not isinstance(hub, Mapping) or not all(isinstance(hub.get(part), Mapping) for part in HUB):
         yield 'log history and best score (message_hub)'
-    if _averages(cfg) and not isinstance(checkpoint.get('ema_state_dict'), Mapping):
+    if _averaged(cfg) and not isinstance(checkpoint.get('ema_state_dict'), Mapping):
         yield 'averaged weights (ema_state_dict)'
 
 
-def _averages(cfg: Config) -> bool:
-    return any(str(hook.get('type', '')).endswith('EMAHook') for hook in cfg.get('custom_hooks') or ())
+def _averaged(cfg: Config) -> bool:
+    return any(map(averages, cfg.get('custom_hooks') or ()))
+
+
+def averages(hook: Mapping) -> bool:
+    """Whether the hook of a config averages the weights; checkpoints then hold the averages as the model's."""
+    return str(hook.get('type', '')).endswith('EMAHook')
 
 
 class RequireFittingState(Hook):

@@ -21,6 +21,7 @@ from data_prep.imagery.rasters import sha256
 from fallen_trees.amp import amp_dtype
 from fallen_trees.checkpoint_reader import trusting
 from fallen_trees.config_keys import check_keys, merge_options
+from fallen_trees.config_nodes import datasets_in
 from fallen_trees.derive.config import derive, find_data
 from fallen_trees.derive.layouts import recognise
 from fallen_trees.errors import ConfigError, EnvironmentFailure
@@ -184,9 +185,7 @@ def annotation_files(cfg: Config) -> dict[str, Path | None]:
     """COCO files that a config's loaders read, by split; None where there is none, or it is not there."""
     files: dict[str, Path | None] = {}
     for split in ('train', 'val', 'test'):
-        node = cfg.get(f'{split}_dataloader', {}).get('dataset', {})
-        while 'ann_file' not in node and isinstance(node.get('dataset'), Mapping):  # wrappers
-            node = node['dataset']
+        node = next(datasets_in(cfg.get(f'{split}_dataloader')), {})
         root = find_data(node.get('data_root') or cfg.get('data_root') or '.')
         path = root / (node.get('ann_file') or _found_by_layout(root, split) or '')
         files[split] = path if path.is_file() else None
