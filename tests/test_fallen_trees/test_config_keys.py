@@ -1,7 +1,7 @@
 import pytest
 from mmengine.config import Config
 
-from fallen_trees.config_keys import check_keys, merge_options
+from fallen_trees.config_keys import READ_BY_RUNNER, READ_BY_TOOLS, check_keys, merge_options
 from fallen_trees.errors import ConfigError
 
 UNKNOWN = [
@@ -23,6 +23,30 @@ def test_unknown_option_is_refused_with_the_nearest_key(demo_config, key, said):
         merge_options(demo_config, {key: 1})
     assert said in str(caught.value)
     assert demo_config.pretty_text == before
+
+
+USED_UP = [
+    pytest.param('train_pipeline.5.ratio_range', 'set train_dataloader.dataset.pipeline.5.ratio_range', id='pipeline'),
+    pytest.param('test_pipeline.0', 'val_dataloader.dataset.pipeline.0, test_dataloader.dataset', id='two places'),
+    pytest.param('channels', 'set what it stands for', id='plain value, whose places are unknown'),
+    pytest.param('max_iters', 'set what it stands for', id='the name of an argument elsewhere'),
+]
+
+
+@pytest.mark.parametrize(('key', 'said'), USED_UP)
+def test_option_for_a_variable_that_was_used_up_is_refused(demo_config, key, said):
+    before = demo_config.pretty_text
+    with pytest.raises(ConfigError, match='nothing reads it any more') as caught:
+        merge_options(demo_config, {key: 1})
+    assert said in str(caught.value)
+    assert demo_config.pretty_text == before
+
+
+def test_every_variable_that_tools_read_may_be_set():
+    for name in sorted(READ_BY_RUNNER | READ_BY_TOOLS):
+        cfg = Config({'model': {}, name: 1})
+        merge_options(cfg, {name: 2})
+        assert cfg[name] == 2
 
 
 KNOWN = [

@@ -1,4 +1,4 @@
-"""Misspelt config keys are refused: MMEngine merges them in silence and trains without them."""
+"""Config keys that nothing reads are refused: MMEngine merges them in silence and trains without them."""
 
 import copy
 import difflib
@@ -28,6 +28,15 @@ UNTYPED = {
     'paramwise_cfg': {'custom_keys', 'bias_lr_mult', 'norm_decay_mult', 'bias_decay_mult', 'bypass_duplicate'},
 }
 OPEN = ('custom_keys', 'data_prefix')
+# Top-level keys that are read from the whole config: by MMEngine's runner beside its own arguments, and by our tools.
+READ_BY_RUNNER = {
+    'activation_checkpointing', 'auto_scale_lr', 'compile', 'custom_imports', 'efficient_conv_bn_eval',
+    'find_unused_parameters', 'model_wrapper_cfg', 'sync_bn',
+}  # fmt: skip
+READ_BY_TOOLS = {
+    'augment', 'checkpoint_epochs', 'data_root', 'ema_horizon', 'epochs', 'image_size', 'lr_milestones',
+    'lr_warmup_updates', 'metainfo', 'plain_pipeline', 'tta_model', 'tta_pipeline', 'validation_epochs',
+}  # fmt: skip
 
 
 def merge_options(cfg: Config, options: Mapping[str, object] | None) -> None:
@@ -38,10 +47,12 @@ def merge_options(cfg: Config, options: Mapping[str, object] | None) -> None:
         options: Values by dotted key, as MMEngine's `DictAction` parses them.
 
     Raises:
-        ConfigError: If a key is neither in the config nor an argument of the class whose dict it would go into.
+        ConfigError: If a key is neither in the config nor an argument of the class whose dict it would go into, or
+            belongs to a variable that was used up when the config was read.
     """
     for dotted in options or {}:
         _require_known(cfg, dotted)
+        _require_read(cfg, dotted)
     try:
         cfg.merge_from_dict(dict(options or {}))
     except (TypeError, KeyError) as error:  # a dict where the config has None, an index past a list's end
@@ -94,6 +105,30 @@ def _require_known(cfg: Config, dotted: str) -> None:
         else:  # the value so far is None or a plain value that the option replaces by a dict
             return
         path = f'{path}.{part}'.lstrip('.')
+
+
+def _require_read(cfg: Config, dotted: str) -> None:
+    """Refuse an option for a file's own variable: its value was copied to where it is used, and stays there."""
+    name, _, rest = dotted.partition('.')
+    runner = set(inspect.signature(Runner).parameters)
+    if name not in cfg or name in runner | READ_BY_RUNNER | READ_BY_TOOLS:
+        return
+    places = _places_of(cfg[name], {key: value for key, value in cfg.items() if key in runner})
+    instead = ', '.join(f'{place}.{rest}' if rest else place for place in places[:4])
+    raise ConfigError(
+        f"--cfg-options {dotted}: '{name}' is a variable of the config file, and nothing reads it any more once the "
+        f'file is read; set {instead or "what it stands for"} instead.'
+    )
+
+
+def _places_of(value: object, node: object, path: str = '') -> list[str]:
+    """Dotted keys under which a dict or list of a file's variables was copied; plain values could stand anywhere."""
+    if not isinstance(value, dict | list | tuple) or not value:
+        return []
+    if node == value:
+        return [path]
+    children = node.items() if isinstance(node, Mapping) else enumerate(node) if isinstance(node, list | tuple) else ()
+    return [place for key, child in children for place in _places_of(value, child, f'{path}.{key}'.lstrip('.'))]
 
 
 def _require_argument(node: Mapping, part: str, path: str, dotted: str) -> None:
