@@ -3,6 +3,7 @@ from mmengine.config import Config
 
 from fallen_trees.config_keys import READ_BY_RUNNER, READ_BY_TOOLS, check_keys, merge_options
 from fallen_trees.errors import ConfigError
+from fallen_trees.launch import read_config
 
 UNKNOWN = [
     pytest.param('optim_wrapper.optimizer.lrr', "'lr'", id='argument of an optimizer'),
@@ -84,3 +85,46 @@ FILES = [
 def test_misspelt_key_in_a_file_is_refused(text, said):
     with pytest.raises(ConfigError, match=f"'{said}' meant"):
         check_keys(Config.fromstring(text, '.py'))
+
+
+BASE = """
+train_pipeline = [dict(type='LoadImageFromFile'), dict(type='RandomFlip', prob=0.5)]
+train_dataloader = dict(batch_size=2, dataset=dict(type='CocoDataset', pipeline=train_pipeline))
+"""
+FLIPPED = "train_pipeline = [dict(type='LoadImageFromFile'), dict(type='RandomFlip', prob=0.9)]\n"
+HEARD = [
+    pytest.param(FLIPPED + 'train_dataloader = dict(dataset=dict(pipeline=train_pipeline))', id='handed on'),
+    pytest.param("data_root = 'x'", id='nothing redefined'),
+    pytest.param(BASE, id='the same as in the base'),
+    pytest.param("steps = [dict(type='RandomRot90')]\ntrain_dataloader = dict(batch_size=3)", id='a helper of its own'),
+]
+
+
+@pytest.fixture
+def child_config(tmp_path):
+    (tmp_path / 'base.py').write_text(BASE)
+
+    def write(text, base="['./base.py']"):
+        (tmp_path / 'child.py').write_text(f'_base_ = {base}\n{text}\n')
+        return tmp_path / 'child.py'
+
+    return write
+
+
+@pytest.mark.parametrize('base', ["['./base.py']", "'base.py'"])
+def test_redefined_pipeline_that_no_loader_takes_is_refused_with_the_missing_line(child_config, base):
+    with pytest.raises(ConfigError, match="the new 'train_pipeline' goes nowhere") as caught:
+        read_config(str(child_config(FLIPPED, base)))
+    assert str(caught.value).endswith('add train_dataloader = dict(dataset=dict(pipeline=train_pipeline)).')
+
+
+@pytest.mark.parametrize('text', HEARD)
+def test_variables_that_are_heard_of_or_change_nothing_pass(child_config, text):
+    assert read_config(str(child_config(text))).train_dataloader.dataset.type == 'CocoDataset'
+
+
+def test_config_that_a_run_has_written_is_read_again(child_config, tmp_path):
+    cfg = read_config(str(child_config('')))
+    merge_options(cfg, {'train_dataloader.dataset.pipeline.1.prob': 0.1})
+    cfg.dump(tmp_path / 'dumped.py')
+    assert read_config(str(tmp_path / 'dumped.py')).train_dataloader.dataset.pipeline[1].prob == 0.1

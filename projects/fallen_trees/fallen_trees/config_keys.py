@@ -1,9 +1,11 @@
 """Config keys that nothing reads are refused: MMEngine merges them in silence and trains without them."""
 
+import ast
 import copy
 import difflib
 import inspect
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from mmdet import registry
 from mmengine.config import Config
@@ -90,6 +92,48 @@ def check_keys(cfg: Config) -> None:
                 raise ConfigError(f"{path}: {node['type']} takes no '{key}'; {_suggest(key, arguments)}")
 
 
+def check_variables(cfg: Config) -> None:
+    """Look for variables that a file defines anew and that its bases had already copied to where they are used.
+
+    `train_pipeline = [...]` below `_base_` alone trains with the base's pipeline; the loader has to be told, too.
+
+    Raises:
+        ConfigError: If a dict or list of the file takes the place of a base's and is found nowhere in what is read.
+    """
+    values = _assigned_in(Path(cfg.filename))
+    own = [name for name in values if name in cfg and not _is_read(name) and not _places(cfg, name)]
+    for base in _strings_in(values.get('_base_')) if own else ():
+        inherited = Config.fromfile(Path(cfg.filename).parent / base)
+        for name in own:
+            places = _places(inherited, name) if name in inherited and inherited[name] != cfg[name] else []
+            if places:
+                raise ConfigError(
+                    f"{cfg.filename}: the new '{name}' goes nowhere, as {base} has its own copied; add "
+                    f'{_as_nested_dict(places[0], name)}.'
+                )
+
+
+def _assigned_in(file: Path) -> dict[str, ast.expr]:
+    """What a Python config assigns at its top level; nothing of JSON and YAML, which have no variables."""
+    tree = ast.parse(file.read_text(encoding='utf-8') if file.suffix == '.py' else '')
+    plain = [node for node in tree.body if isinstance(node, ast.Assign)]
+    return {target.id: node.value for node in plain for target in node.targets if isinstance(target, ast.Name)}
+
+
+def _strings_in(node: ast.expr | None) -> list[str]:
+    """Paths of a `_base_`, be it one or a list; other packages' configs (`mmdet::...`) are not opened."""
+    inside = ast.walk(node) if node is not None else ()
+    texts = [part.value for part in inside if isinstance(part, ast.Constant) and isinstance(part.value, str)]
+    return [text for text in texts if '::' not in text]
+
+
+def _as_nested_dict(dotted: str, value: str) -> str:
+    first, *rest = dotted.split('.')
+    for part in reversed(rest):
+        value = f'dict({part}={value})'
+    return f'{first} = {value}'
+
+
 def _require_known(cfg: Config, dotted: str) -> None:
     node, path = cfg._cfg_dict, ''
     for part in dotted.split('.'):
@@ -110,19 +154,25 @@ def _require_known(cfg: Config, dotted: str) -> None:
 def _require_read(cfg: Config, dotted: str) -> None:
     """Refuse an option for a file's own variable: its value was copied to where it is used, and stays there."""
     name, _, rest = dotted.partition('.')
-    runner = set(inspect.signature(Runner).parameters)
-    if name not in cfg or name in runner | READ_BY_RUNNER | READ_BY_TOOLS:
+    if name not in cfg or _is_read(name):
         return
-    places = _places_of(cfg[name], {key: value for key, value in cfg.items() if key in runner})
-    instead = ', '.join(f'{place}.{rest}' if rest else place for place in places[:4])
+    instead = ', '.join(f'{place}.{rest}' if rest else place for place in _places(cfg, name)[:4])
     raise ConfigError(
         f"--cfg-options {dotted}: '{name}' is a variable of the config file, and nothing reads it any more once the "
         f'file is read; set {instead or "what it stands for"} instead.'
     )
 
 
-def _places_of(value: object, node: object, path: str = '') -> list[str]:
+def _is_read(name: str) -> bool:
+    return name in READ_BY_RUNNER | READ_BY_TOOLS or name in inspect.signature(Runner).parameters
+
+
+def _places(cfg: Config, name: str) -> list[str]:
     """Dotted keys under which a dict or list of a file's variables was copied; plain values could stand anywhere."""
+    return _places_of(cfg[name], {key: value for key, value in cfg.items() if _is_read(key)})
+
+
+def _places_of(value: object, node: object, path: str = '') -> list[str]:
     if not isinstance(value, dict | list | tuple) or not value:
         return []
     if node == value:

@@ -13,7 +13,7 @@ from mmengine.dist import init_dist, is_distributed
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
-from fallen_trees.config_keys import check_keys, merge_options
+from fallen_trees.config_keys import check_keys, check_variables, merge_options
 from fallen_trees.cpu import join_gloo_group
 from fallen_trees.derive.config import REPOSITORY
 from fallen_trees.errors import ConfigError
@@ -83,17 +83,19 @@ def read_config(path: str) -> Config:
     """Read a config file, from here or else from the repository's root.
 
     Raises:
-        ConfigError: If it does not exist or is not valid Python with valid bases.
+        ConfigError: If it does not exist or is not valid Python with valid bases, or redefines what nothing reads.
     """
     found = next((p for p in (Path(path), REPOSITORY / path) if p.is_file()), None)
     if found is None:
         raise ConfigError(f'the config {path} does not exist.')
     try:
-        return Config.fromfile(found)
+        cfg = Config.fromfile(found)
     except SyntaxError as error:
         raise ConfigError(f'{error.filename or found}, line {error.lineno}: {error.msg}.') from error
     except (FileNotFoundError, KeyError, NameError, TypeError, AttributeError) as error:
         raise ConfigError(f'the config {found} cannot be read: {error}.') from error
+    check_variables(cfg)
+    return cfg
 
 
 def join_group(cfg: Config) -> str | None:
