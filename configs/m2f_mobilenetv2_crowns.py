@@ -9,15 +9,11 @@ Measured on 33 % of the scene, never seen: segm AP50 0.431, AP 0.161 after 800 i
 """
 
 _base_ = [
-    './_base_/datasets/trees_instance.py',
+    './_base_/datasets/trees_crowns.py',
     './_base_/models/mask2former_r18_slim.py',
-    './_base_/schedules/adamw_12k.py',
+    './_base_/schedules/adamw_crowns.py',
     './_base_/default_runtime.py',
 ]
-
-data_root = 'data/crowns/'
-image_size = (256, 256)  # crowns of 20 px in 128 px tiles, seen at twice their size
-train_dataloader = dict(batch_size=4)
 
 model = dict(
     data_preprocessor=dict(mean=[127.5] * 3, std=[127.5] * 3),
@@ -33,7 +29,4 @@ model = dict(
     panoptic_head=dict(in_channels=[24, 32, 96, 320], num_queries=80),
 )
 
-train_cfg = dict(max_iters=800, val_interval=200)
-lr_warmup_updates = 50
-optim_wrapper = dict(accumulative_counts=1, optimizer=dict(lr=4e-4))
 default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=200))

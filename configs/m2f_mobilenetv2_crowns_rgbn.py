@@ -8,16 +8,15 @@ Tiles come from the raster while training. The filters of the fourth band start 
 """
 
 _base_ = [
-    './_base_/datasets/trees_instance.py',
+    './_base_/datasets/trees_crowns.py',
     './_base_/models/mask2former_r18_slim.py',
-    './_base_/schedules/adamw_12k.py',
+    './_base_/schedules/adamw_crowns.py',
     './_base_/default_runtime.py',
 ]
 
 data_root = 'data/crowns_rgbn/'
-image_size = (256, 256)  # crowns of 20 px in 128 px tiles, seen at twice their size
 load = dict(type='LoadImageFromScene', to_float32=False)
-train_dataloader = dict(batch_size=4, dataset=dict(pipeline=[load, *_base_.train_pipeline[1:]]))
+train_dataloader = dict(dataset=dict(pipeline=[load, *_base_.train_pipeline[1:]]))
 val_dataloader = dict(dataset=dict(pipeline=[load, *_base_.test_pipeline[1:]]))
 test_dataloader = dict(dataset=dict(pipeline=[load, *_base_.test_pipeline[1:]]))
 
@@ -36,7 +35,4 @@ model = dict(
     panoptic_head=dict(in_channels=[24, 32, 96, 320], num_queries=80),
 )
 
-train_cfg = dict(max_iters=800, val_interval=200)
-lr_warmup_updates = 50
-optim_wrapper = dict(accumulative_counts=1, optimizer=dict(lr=4e-4))
 default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=200), visualization=dict(type='PictureHook'))

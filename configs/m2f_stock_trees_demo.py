@@ -3,8 +3,8 @@
     python tools/train.py configs/m2f_stock_trees_demo.py --cfg-options data_root=work_dirs/demo/data \
         train_dataloader.batch_size=16
 
-Not measured yet. Tiles, sizes, optimiser, hooks and metric are those of `m2f_trees_demo.py`. MMDetection turns tiles by
-no quarter; its three flips are the nearest.
+Tiles, sizes, optimiser, hooks and metric are those of `m2f_trees_demo.py`; figures of both:
+docs/results.md. MMDetection turns tiles by no quarter; its three flips are the nearest.
 """
 
 _base_ = [

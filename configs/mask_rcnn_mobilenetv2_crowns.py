@@ -5,15 +5,11 @@
 """
 
 _base_ = [
-    './_base_/datasets/trees_instance.py',
+    './_base_/datasets/trees_crowns.py',
     './_base_/models/mask_rcnn_r50.py',
-    './_base_/schedules/adamw_12k.py',
+    './_base_/schedules/adamw_crowns.py',
     './_base_/default_runtime.py',
 ]
-
-data_root = 'data/crowns/'
-image_size = (256, 256)
-train_dataloader = dict(batch_size=4)
 
 channels = 128  # as wide as the other network's decoder
 model = dict(
@@ -40,7 +36,4 @@ model = dict(
     test_cfg=dict(rpn=dict(nms_pre=500, max_per_img=200)),
 )
 
-train_cfg = dict(max_iters=800, val_interval=200)
-lr_warmup_updates = 50
-optim_wrapper = dict(accumulative_counts=1, optimizer=dict(lr=4e-4))
 default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=200))

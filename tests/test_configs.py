@@ -189,6 +189,7 @@ def test_the_floor_has_the_data_and_the_length_of_the_run_that_it_is_held_agains
     for ours, others in (
         ('m2f_r50_trees', ['mask_rcnn_r50_trees']),
         ('m2f_trees_demo', ['mask_rcnn_trees_demo', 'm2f_stock_trees_demo']),
+        ('m2f_mobilenetv2_crowns', ['mask_rcnn_mobilenetv2_crowns', 'm2f_stock_mobilenetv2_crowns']),
     ):
         one = load(CONFIGS / f'{ours}.py', tiles)
         for name in others:
@@ -198,12 +199,13 @@ def test_the_floor_has_the_data_and_the_length_of_the_run_that_it_is_held_agains
             loaders = [copy.deepcopy(cfg.train_dataloader.to_dict()) for cfg in (one, other)]
             steps = [loader['dataset'].pop('pipeline') for loader in loaders]
             assert loaders[0] == loaders[1]
-            assert steps[0] == steps[1] or name == 'm2f_stock_trees_demo'
+            assert steps[0] == steps[1] or name.startswith('m2f_stock_')
             assert one.optim_wrapper.accumulative_counts == other.optim_wrapper.accumulative_counts
 
 
-def test_the_stock_model_has_no_class_of_ours(tiles):
-    cfg = load(CONFIGS / 'm2f_stock_trees_demo.py', tiles)
+@pytest.mark.parametrize('name', ['m2f_stock_trees_demo', 'm2f_stock_mobilenetv2_crowns'])
+def test_the_stock_model_has_no_class_of_ours(tiles, name):
+    cfg = load(CONFIGS / f'{name}.py', tiles)
     loaders = [cfg[f'{split}_dataloader'].to_dict() for split in ('train', 'val', 'test')]
     names = {node['type'] for node in dicts([cfg.model.to_dict(), loaders]) if 'type' in node}
     found = [

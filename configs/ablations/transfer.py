@@ -7,15 +7,13 @@
     python -m data_prep convert all.json --to coco --split 0.075,0.925,0 --out 100
     python -m data_prep convert all.json --to coco --split 0.748,0.252,0 --out 1000
     cd -
-    python tools/train.py configs/m2f_mobilenetv2_crowns.py --work-dir work_dirs/drawn_start \
-        --cfg-options data_root=work_dirs/demo/data
     python tools/ablate.py configs/ablations/transfer.py --jobs 2
 
 The target is the drawn world at its usual difficulty, as no real set of 1000 labelled photos can be had here; the start
-of arms `drawn` has seen the easy world of the demo alone. For photos of your own: `data_root` in `options`, and 100 of
-them with `convert --split` as above, where 0.075 and 0.748 are of 1337 tiles. All arms have one network and as many
-updates; the best checkpoint is scored on the test scenes. What COCO's weights are worth, two more arms say, which need
-them and a GPU; without them their rows stay empty:
+of arms `drawn`, made as `crowns.py` says, has seen the easy world of the demo alone. For photos of your own:
+`data_root` in `options`, and 100 of them with `convert --split` as above, where 0.075 and 0.748 are of 1337 tiles. All
+arms have one network and as many updates; the best checkpoint is scored on the test scenes. What COCO's weights are
+worth, two more arms say, which need them and a GPU; without them their rows stay empty:
 
     coco_100={'config': 'configs/coco/m2f_r50_custom.py', **_100},
     coco_1000={'config': 'configs/coco/m2f_r50_custom.py', **_1000},
@@ -27,6 +25,9 @@ options = {
     'image_size': (192, 192),
     'train_cfg.max_iters': 400,
     'train_cfg.val_interval': 200,
+    'optim_wrapper.optimizer.lr': 4e-4,
+    'optim_wrapper.paramwise_cfg.custom_keys.backbone.lr_mult': 0.1,
+    'train_dataloader.dataset.pipeline.4.ratio_range': (0.6, 1.6),
 }
 seeds = [0, 1, 2]
 
