@@ -262,7 +262,7 @@ def test_the_config_of_a_unit_stands_for_itself(write, monkeypatch, tmp_path):
     monkeypatch.setattr('logging.raiseExceptions', True)
     arms = (
         "arms = dict(a={'model.backbone': dict(_delete_=True, type='MobileNetV2', out_indices=(1, 2, 4, 6)),"
-        "'model.panoptic_head.in_channels': [24, 32, 96, 320], 'train_pipeline.3.prob': 0.25,"
+        "'model.panoptic_head.in_channels': [24, 32, 96, 320],"
         "'train_dataloader.dataset.pipeline.3.prob': 0.25})"
     )
     (arm,) = plan(read_ablation(write(arms)))
@@ -288,6 +288,9 @@ BAD = {
     'arm no dict': (None, ['arms = dict(a=3)'], 'arm a: must be a dict'),
     'setting typo in the last arm': (
         None, ["arms['c'] = {'model.panoptic_head.num_querys': 9}"], "arm c: model.panoptic_head.num_querys: there is",
+    ),
+    'setting that a config used up': (
+        None, ["arms['c'] = {'train_pipeline.3.prob': 0.25}"], 'arm c: train_pipeline.3.prob: ',
     ),
     'no data': (None, ["arms['c'] = {'data_root': '/nowhere'}"], 'arm c: '),
     'no base': (None, ["arms['c'] = {'config': '{nowhere}.py'}"], 'arm c: the config'),

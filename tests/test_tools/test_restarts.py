@@ -325,9 +325,10 @@ def test_processes_meet_where_the_machines_name_leads_nowhere(tmp_path, port):
         pytest.skip('needs the right to give a process another host name (root)')
     script = tmp_path / 'meet.py'
     script.write_text(
-        'import torch\nimport torch.distributed as dist\n'
+        'import os\nimport torch\nimport torch.distributed as dist\n'
         "dist.init_process_group('gloo')\nranks = torch.tensor([dist.get_rank() + 1])\ndist.all_reduce(ranks)\n"
-        "print('together', ranks.item(), flush=True)\ndist.destroy_process_group()\n"
+        # in one piece, as print is none where Python's output is unbuffered
+        "os.write(1, f'together {ranks.item()}\\n'.encode())\ndist.destroy_process_group()\n"
     )
     lines = f'hostname nowhere-{uuid.uuid4().hex[:8]}; set -eu; source {ROOT}/tools/torchrun.sh; torchrun 0 2 {script}'
     environment = os.environ | {'PYTHON': sys.executable, 'OMP_NUM_THREADS': '1'}
