@@ -33,6 +33,7 @@ model = dict(
         init_cfg=dict(type='Pretrained', checkpoint='weights/mobilenet_v2_imagenet.pth'),
     ),
     panoptic_head=dict(in_channels=[24, 32, 96, 320], num_queries=80),
+    test_cfg=dict(matrix_nms_sigma=2.0),
 )
 
 default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=200), visualization=dict(type='PictureHook'))

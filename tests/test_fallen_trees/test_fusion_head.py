@@ -155,6 +155,59 @@ def test_a_score_threshold_keeps_the_same_detections_as_filtering_afterwards(thr
     assert kept.masks == expected.masks
 
 
+def squares(*places, side=32, size=8):
+    """Logits of squares with their upper left corner at these cells; None is a query that shows nothing."""
+    logits = torch.full((len(places), side, side), -5.0)
+    for mask, place in zip(logits, places, strict=True):
+        if place is not None:
+            mask[place[0] : place[0] + size, place[1] : place[1] + size] = 5.0
+    return logits
+
+
+def scored(masks, labels, sizes=((128, 128),) * 3, **settings):
+    """Final scores of one detection per query, the first query the surest, in the queries' order."""
+    classes = torch.full((len(masks), CLASSES + 1), -9.0)
+    for number, label in enumerate(labels):
+        classes[number, label], classes[number, -1] = 2.0 - 0.1 * number, 0.0
+    found = predict(BlockwiseFusionHead, masks, sizes, classes=classes, score_thr=1e-4, **settings)['ins_results']
+    kept = found.scores > 1e-3
+    order = found.scores[kept].argsort(descending=True)
+    return found.scores[kept][order], found.bboxes[kept][order]
+
+
+def test_duplicates_lose_score_by_their_overlap_and_nothing_else_does():
+    masks = squares((0, 0), (20, 20), (0, 0), (4, 0), (0, 20))
+    plain, _ = scored(masks, [0, 0, 0, 0, 0])
+    lowered, boxes = scored(masks, [0, 0, 0, 0, 0], matrix_nms_sigma=2.0)
+    # the third query is the first once more; the fourth has half of their rows, an IoU of 1/3
+    expected = plain * torch.tensor([0.0, 0.0, -2.0, -2 / 9, 0.0]).exp()
+    assert torch.allclose(lowered, expected.sort(descending=True).values, atol=1e-5)
+    assert boxes[-1].tolist() == boxes[0].tolist()
+
+
+def test_duplicates_are_of_one_class():
+    masks = squares((0, 0), (0, 0))
+    assert torch.equal(scored(masks, [0, 1])[0], scored(masks, [0, 1], matrix_nms_sigma=2.0)[0])
+    assert scored(masks, [0, 0], matrix_nms_sigma=2.0)[0][1] < 0.2 * scored(masks, [0, 0])[0][1]
+
+
+def test_queries_without_a_pixel_are_nobodys_duplicates():
+    found = predict(
+        BlockwiseFusionHead, squares((0, 0), None, None), ((128, 128),) * 3, matrix_nms_sigma=2.0, score_thr=0.0
+    )['ins_results']
+    assert torch.isfinite(found.scores).all()
+    (first, *_), _ = scored(squares((0, 0), None, None), [0, 0, 0], matrix_nms_sigma=2.0)
+    assert first == scored(squares((0, 0), None, None), [0, 0, 0])[0][0]
+
+
+def test_padding_is_no_overlap():
+    """Two neighbours that both run on into the padding overlap only there, where no image is."""
+    masks = squares((0, 0), (8, 0), size=8)
+    masks[:, :, 16:] = 5.0
+    sizes = ((128, 128), (128, 64), (128, 64))
+    assert torch.equal(scored(masks, [0, 0], sizes)[0], scored(masks, [0, 0], sizes, matrix_nms_sigma=2.0)[0])
+
+
 @pytest.mark.parametrize('mask_format', ['rle', 'crop', 'tensor'])
 def test_nothing_above_the_threshold_is_an_empty_result(mask_format):
     found = predict(BlockwiseFusionHead, logs(), SIZES['padding'], score_thr=1.1, mask_format=mask_format)

@@ -127,6 +127,7 @@ model = dict(
         instance_on=True,
         max_per_image=None,
         score_thr=0.01,
+        matrix_nms_sigma=None,  # 2.0 lowers the scores of duplicates, which short runs leave
         mask_format='rle',
         mask_memory_mb=256,
         iou_thr=0.8,

@@ -3,13 +3,17 @@
 MMDetection's head enlarges the masks of all queries to the full image, as floats, several times over. Here
 
     class scores -> below `score_thr` dropped -> logits enlarged in blocks of the image -> bits -> runs -> RLE
+                                                 scores of duplicates lowered, if asked for
 
 and a block is left out when no logit under it is positive: bilinear values lie between their neighbours.
 """
 
+from math import ceil
+
 import numpy as np
 import torch
 from mmdet.models import MaskFormerFusionHead
+from mmdet.models.layers import mask_matrix_nms
 from mmdet.registry import MODELS
 from mmdet.structures import SampleList
 from mmengine.structures import InstanceData, PixelData
@@ -31,6 +35,9 @@ class BlockwiseFusionHead(MaskFormerFusionHead):
 
     - `max_per_image` (100): detections kept; at most queries x classes.
     - `score_thr` (0): detections whose class score, or class score times mask score, is lower are dropped.
+    - `matrix_nms_sigma` (None): several queries that show one object are told apart by Matrix NMS (SOLOv2, Wang et al.
+      2020, eq. 3 and 4, Gaussian): the score of each is multiplied by exp(-sigma IoU^2) of surer ones of its class, IoU
+      at the logits' size. SOLOv2 takes 2. None leaves scores as they are.
     - `mask_format` ('rle'): masks as a list of COCO's RLE, which evaluators take as they are; 'crop' for a list of
       (box height, box width) bool arrays, whose place is the box; 'tensor' for (N, H, W) bool, as MMDetection's.
     - `mask_memory_mb` (256): working memory for enlarging. The logits and what is returned come on top; 'tensor' and
@@ -97,6 +104,9 @@ class BlockwiseFusionHead(MaskFormerFusionHead):
         ]
         mask_scores, boxes, masks = zip(*found, strict=True)
         scores = scores * torch.cat(mask_scores)[of_detection]
+        sigma = self.test_cfg.get('matrix_nms_sigma')
+        if sigma is not None:
+            scores = _decayed(scores, labels, _seen(mask_pred, sizes)[queries][of_detection] > 0, sigma)
         kept = scores >= threshold
         of_detection = of_detection[kept]
         return InstanceData(
@@ -127,6 +137,25 @@ class BlockwiseFusionHead(MaskFormerFusionHead):
         if mask_format not in MASK_FORMATS:
             raise ConfigError(f'model.test_cfg.mask_format must be one of {MASK_FORMATS}, not {mask_format!r}.')
         return {'rle': runs.rles, 'crop': runs.crops, 'tensor': runs.dense}[mask_format]()
+
+
+def _seen(mask_pred: Tensor, sizes: tuple[tuple[int, int], ...]) -> Tensor:
+    """The part of the logits, (num_queries, h, w), that covers the image and not its padding."""
+    (padded_height, padded_width), (height, width) = sizes[:2]
+    rows, columns = mask_pred.shape[-2:]
+    return mask_pred[:, : ceil(rows * height / padded_height), : ceil(columns * width / padded_width)]
+
+
+def _decayed(scores: Tensor, labels: Tensor, masks: Tensor, sigma: float) -> Tensor:
+    """Scores, (k,), after Matrix NMS of masks, (k, h, w) bool."""
+    area = masks.sum((1, 2)).float()
+    shown = area.nonzero().flatten()  # a mask without a pixel is nobody's duplicate, and its IoU 0 / 0
+    decayed, _, _, order = mask_matrix_nms(
+        masks[shown], labels[shown], scores[shown], kernel='gaussian', sigma=sigma, mask_area=area[shown]
+    )
+    scores = scores.clone()
+    scores[shown[order]] = decayed
+    return scores
 
 
 def _pick(masks: tuple[list | NDArray[np.bool_], ...], chosen: Tensor) -> list | Tensor:
