@@ -168,7 +168,7 @@ def scored(masks, labels, sizes=((128, 128),) * 3, **settings):
     """Final scores of one detection per query, the first query the surest, in the queries' order."""
     classes = torch.full((len(masks), CLASSES + 1), -9.0)
     for number, label in enumerate(labels):
-        classes[number, label], classes[number, -1] = 2.0 - 0.1 * number, 0.0
+        classes[number, label], classes[number, -1] = 3.0 - 0.3 * number, 0.0
     found = predict(BlockwiseFusionHead, masks, sizes, classes=classes, score_thr=1e-4, **settings)['ins_results']
     kept = found.scores > 1e-3
     order = found.scores[kept].argsort(descending=True)
