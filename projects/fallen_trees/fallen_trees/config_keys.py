@@ -128,6 +128,9 @@ def _strings_in(node: ast.expr | None) -> list[str]:
 
 
 def _as_nested_dict(dotted: str, value: str) -> str:
+    """The line of a config that sets a dotted key; a place in a list cannot be set by itself and is only named."""
+    if any(part.isdigit() for part in dotted.split('.')):
+        return f'it at {dotted}'
     first, *rest = dotted.split('.')
     for part in reversed(rest):
         value = f'dict({part}={value})'

@@ -35,9 +35,9 @@ class BlockwiseFusionHead(MaskFormerFusionHead):
 
     - `max_per_image` (100): detections kept; at most queries x classes.
     - `score_thr` (0): detections whose class score, or class score times mask score, is lower are dropped.
-    - `matrix_nms_sigma` (None): several queries that show one object are told apart by Matrix NMS (SOLOv2, Wang et al.
-      2020, eq. 3 and 4, Gaussian): the score of each is multiplied by exp(-sigma IoU^2) of surer ones of its class, IoU
-      at the logits' size. SOLOv2 takes 2. None leaves scores as they are.
+    - `matrix_nms_sigma` (None): several queries that show one object are told apart by Matrix NMS (Wang et al. 2020,
+      SOLOv2, Gaussian): the score of each is multiplied by exp(-sigma IoU^2) of surer ones of its class, which count
+      less where they are duplicates themselves; IoU at the logits' size. SOLOv2 takes 2. None: scores stay.
     - `mask_format` ('rle'): masks as a list of COCO's RLE, which evaluators take as they are; 'crop' for a list of
       (box height, box width) bool arrays, whose place is the box; 'tensor' for (N, H, W) bool, as MMDetection's.
     - `mask_memory_mb` (256): working memory for enlarging. The logits and what is returned come on top; 'tensor' and
