@@ -11,22 +11,15 @@ Measured on 33 % of the scene, never seen: segm AP50 0.523, AP 0.202 after 800 i
 _base_ = [
     './_base_/datasets/trees_crowns.py',
     './_base_/models/mask2former_r18_slim.py',
+    './_base_/models/mobilenet_v2.py',
     './_base_/schedules/adamw_crowns.py',
     './_base_/default_runtime.py',
 ]
 
 model = dict(
-    data_preprocessor=dict(mean=[127.5] * 3, std=[127.5] * 3),
-    backbone=dict(
-        _delete_=True,
-        type='MobileNetV2',
-        widen_factor=1.0,
-        out_indices=(1, 2, 4, 6),
-        norm_cfg=dict(type='BN', requires_grad=False),
-        norm_eval=True,
-        init_cfg=dict(type='Pretrained', checkpoint='weights/mobilenet_v2_imagenet.pth'),
-    ),
-    panoptic_head=dict(in_channels=[24, 32, 96, 320], num_queries=80),
+    data_preprocessor=_base_.mobilenet_v2_pixels,
+    backbone=dict(_delete_=True, **_base_.mobilenet_v2),
+    panoptic_head=dict(in_channels=_base_.mobilenet_v2_channels, num_queries=80),
     test_cfg=dict(matrix_nms_sigma=2.0),
 )
 

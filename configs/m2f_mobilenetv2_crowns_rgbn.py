@@ -10,6 +10,7 @@ Tiles come from the raster while training. The filters of the fourth band start 
 _base_ = [
     './_base_/datasets/trees_crowns.py',
     './_base_/models/mask2former_r18_slim.py',
+    './_base_/models/mobilenet_v2.py',
     './_base_/schedules/adamw_crowns.py',
     './_base_/default_runtime.py',
 ]
@@ -22,17 +23,8 @@ test_dataloader = dict(dataset=dict(pipeline=[load, *_base_.test_pipeline[1:]]))
 
 model = dict(
     data_preprocessor=dict(type='BandsPreprocessor', mean=[127.5] * 4, std=[127.5] * 4, bgr_to_rgb=False),
-    backbone=dict(
-        _delete_=True,
-        type='BandsMobileNetV2',
-        in_channels=4,
-        widen_factor=1.0,
-        out_indices=(1, 2, 4, 6),
-        norm_cfg=dict(type='BN', requires_grad=False),
-        norm_eval=True,
-        init_cfg=dict(type='Pretrained', checkpoint='weights/mobilenet_v2_imagenet.pth'),
-    ),
-    panoptic_head=dict(in_channels=[24, 32, 96, 320], num_queries=80),
+    backbone={**_base_.mobilenet_v2, '_delete_': True, 'type': 'BandsMobileNetV2', 'in_channels': 4},
+    panoptic_head=dict(in_channels=_base_.mobilenet_v2_channels, num_queries=80),
     test_cfg=dict(matrix_nms_sigma=2.0),
 )
 

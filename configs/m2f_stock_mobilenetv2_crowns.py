@@ -10,51 +10,30 @@ docs/results.md. MMDetection turns tiles by no quarter; its three flips are the 
 _base_ = [
     './_base_/datasets/trees_crowns.py',
     './_base_/models/mask2former_r18_slim.py',
+    './_base_/models/mmdet_mask2former.py',
+    './_base_/models/mobilenet_v2.py',
     './_base_/schedules/adamw_crowns.py',
     './_base_/default_runtime.py',
 ]
 
-load = dict(type='LoadImageFromFile', to_float32=True)
-truth = dict(type='LoadAnnotations', with_bbox=True, with_mask=True)
 train_pipeline = [
-    load,
-    truth,
-    dict(type='RandomFlip', prob=[0.25, 0.25, 0.25], direction=['horizontal', 'vertical', 'diagonal']),
+    *_base_.mmdet_load,
+    _base_.mmdet_flip,
     *_base_.train_pipeline[4:7],  # resize, crop, filter
-    dict(type='PackDetInputs'),
+    _base_.mmdet_pack,
 ]
-test_pipeline = [load, _base_.test_pipeline[1], truth, {**_base_.test_pipeline[3], 'type': 'PackDetInputs'}]
+load, truth = _base_.mmdet_load
+test_pipeline = [load, _base_.test_pipeline[1], truth, {**_base_.test_pipeline[3], **_base_.mmdet_pack}]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 
 model = dict(
-    data_preprocessor=dict(mean=[127.5] * 3, std=[127.5] * 3),
-    backbone=dict(
-        _delete_=True,
-        type='MobileNetV2',
-        widen_factor=1.0,
-        out_indices=(1, 2, 4, 6),
-        norm_cfg=dict(type='BN', requires_grad=False),
-        norm_eval=True,
-        init_cfg=dict(type='Pretrained', checkpoint='weights/mobilenet_v2_imagenet.pth'),
-    ),
-    panoptic_head=dict(
-        type='Mask2FormerHead',
-        in_channels=[24, 32, 96, 320],
-        num_queries=80,
-        pixel_decoder=dict(type='MSDeformAttnPixelDecoder'),
-    ),
-    panoptic_fusion_head=dict(type='MaskFormerFusionHead'),
-    train_cfg=dict(assigner=dict(type='HungarianAssigner')),
-    test_cfg=dict(
-        _delete_=True,
-        panoptic_on=False,
-        semantic_on=False,
-        instance_on=True,
-        max_per_image=None,
-        iou_thr=0.8,
-        filter_low_score=True,
-    ),
+    data_preprocessor=_base_.mobilenet_v2_pixels,
+    backbone=dict(_delete_=True, **_base_.mobilenet_v2),
+    panoptic_head=dict(in_channels=_base_.mobilenet_v2_channels, num_queries=80, **_base_.mmdet_model.panoptic_head),
+    panoptic_fusion_head=_base_.mmdet_model.panoptic_fusion_head,
+    train_cfg=_base_.mmdet_model.train_cfg,
+    test_cfg=_base_.mmdet_model.test_cfg,
 )
 default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=200))

@@ -7,23 +7,16 @@
 _base_ = [
     './_base_/datasets/trees_crowns.py',
     './_base_/models/mask_rcnn_r50.py',
+    './_base_/models/mobilenet_v2.py',
     './_base_/schedules/adamw_crowns.py',
     './_base_/default_runtime.py',
 ]
 
 channels = 128  # as wide as the other network's decoder
 model = dict(
-    data_preprocessor=dict(mean=[127.5] * 3, std=[127.5] * 3),
-    backbone=dict(
-        _delete_=True,
-        type='MobileNetV2',
-        widen_factor=1.0,
-        out_indices=(1, 2, 4, 6),
-        norm_cfg=dict(type='BN', requires_grad=False),
-        norm_eval=True,
-        init_cfg=dict(type='Pretrained', checkpoint='weights/mobilenet_v2_imagenet.pth'),
-    ),
-    neck=dict(in_channels=[24, 32, 96, 320], out_channels=channels),
+    data_preprocessor=_base_.mobilenet_v2_pixels,
+    backbone=dict(_delete_=True, **_base_.mobilenet_v2),
+    neck=dict(in_channels=_base_.mobilenet_v2_channels, out_channels=channels),
     rpn_head=dict(in_channels=channels, feat_channels=channels),
     roi_head=dict(
         bbox_roi_extractor=dict(out_channels=channels),

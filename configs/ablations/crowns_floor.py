@@ -19,11 +19,6 @@ arms = dict(
     duplicates_left={'model.test_cfg.matrix_nms_sigma': None},
     mmdet_mask2former={'config': 'configs/m2f_stock_mobilenetv2_crowns.py'},
     mmdet_mask_rcnn={'config': 'configs/mask_rcnn_mobilenetv2_crowns.py'},
-    mask_rcnn_lower_rate={
-        'config': 'configs/mask_rcnn_mobilenetv2_crowns.py',
-        'optim_wrapper.optimizer.lr': 4e-4,
-        'optim_wrapper.paramwise_cfg.custom_keys.backbone.lr_mult': 0.1,
-    },
     ours_800={'train_cfg.max_iters': 800, 'train_cfg.val_interval': 400},
 )
 

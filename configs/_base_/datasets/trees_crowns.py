@@ -8,14 +8,6 @@ _base_ = ['./trees_instance.py']
 
 data_root = 'data/crowns/'
 image_size = (256, 256)
-train_pipeline = [
-    dict(type='LoadImageFromFile', to_float32=False),
-    dict(type='LoadOutlineAnnotations', with_bbox=True, with_mask=True),
-    dict(type='ContiguousRandomFlip', prob=0.5),
-    dict(type='RandomRot90'),
-    dict(type='RandomResize', scale=None, ratio_range=(0.8, 1.25), resize_type='Resize', keep_ratio=True),
-    dict(type='RandomCrop', crop_size=None, crop_type='absolute', recompute_bbox=True, allow_negative_crop=True),
-    dict(type='FilterAnnotations', min_gt_bbox_wh=(1, 1), min_gt_mask_area=16, by_mask=True, keep_empty=False),
-    dict(type='ContiguousPackDetInputs'),
-]
+train_pipeline = [*_base_.train_pipeline]
+train_pipeline[4] = {**_base_.train_pipeline[4], 'ratio_range': (0.8, 1.25)}
 train_dataloader = dict(batch_size=4, dataset=dict(pipeline=train_pipeline))

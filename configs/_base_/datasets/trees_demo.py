@@ -8,15 +8,7 @@ _base_ = ['./trees_instance.py']
 
 data_root = 'data/demo/'
 image_size = (128, 128)
-train_pipeline = [
-    dict(type='LoadImageFromFile', to_float32=False),
-    dict(type='LoadOutlineAnnotations', with_bbox=True, with_mask=True),
-    dict(type='BytePhotoMetricDistortion', swap_channels=False),
-    dict(type='ContiguousRandomFlip', prob=0.5),
-    dict(type='RandomRot90'),
-    dict(type='RandomResize', scale=None, ratio_range=(0.75, 1.33), resize_type='Resize', keep_ratio=True),
-    dict(type='RandomCrop', crop_size=None, crop_type='absolute', recompute_bbox=True, allow_negative_crop=True),
-    dict(type='FilterAnnotations', min_gt_bbox_wh=(1, 1), min_gt_mask_area=16, by_mask=True, keep_empty=False),
-    dict(type='ContiguousPackDetInputs'),
-]
+train_pipeline = [*_base_.train_pipeline]
+train_pipeline.insert(2, dict(type='BytePhotoMetricDistortion', swap_channels=False))
+train_pipeline[5] = {**train_pipeline[5], 'ratio_range': (0.75, 1.33)}
 train_dataloader = dict(batch_size=8, dataset=dict(pipeline=train_pipeline))  # of each of two processes

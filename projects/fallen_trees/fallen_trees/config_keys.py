@@ -37,7 +37,7 @@ READ_BY_RUNNER = {
 }  # fmt: skip
 READ_BY_TOOLS = {
     'augment', 'checkpoint_epochs', 'data_root', 'ema_horizon', 'epochs', 'image_size', 'lr_milestones',
-    'lr_warmup_updates', 'metainfo', 'plain_pipeline', 'tta_model', 'tta_pipeline', 'validation_epochs',
+    'lr_warmup_updates', 'metainfo', 'plain_pipeline', 'validation_epochs',
 }  # fmt: skip
 
 

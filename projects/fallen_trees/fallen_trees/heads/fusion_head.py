@@ -40,8 +40,8 @@ class BlockwiseFusionHead(MaskFormerFusionHead):
       less where they are duplicates themselves; IoU at the logits' size. SOLOv2 takes 2. None: scores stay.
     - `mask_format` ('rle'): masks as a list of COCO's RLE, which evaluators take as they are; 'crop' for a list of
       (box height, box width) bool arrays, whose place is the box; 'tensor' for (N, H, W) bool, as MMDetection's.
-    - `mask_memory_mb` (256): working memory for enlarging. The logits and what is returned come on top; 'tensor' and
-      panoptic results need full masks by their nature.
+    - `mask_memory_mb` (256): working memory for enlarging. The logits, with Matrix NMS as many floats again, and
+      what is returned come on top; 'tensor' and panoptic results need full masks by their nature.
 
     `panoptic_on`, `instance_on`, `iou_thr`, `object_mask_thr` and `filter_low_score` mean what they mean upstream.
     """
