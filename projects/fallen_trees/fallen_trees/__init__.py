@@ -12,6 +12,7 @@ from fallen_trees.heads.batched_head import BatchedMask2FormerHead
 from fallen_trees.heads.fusion_head import BlockwiseFusionHead
 from fallen_trees.heads.guarded_assigner import GuardedHungarianAssigner
 from fallen_trees.heads.mask2former_head import Float32Mask2FormerHead
+from fallen_trees.heads.placed_head import PlacedMask2FormerHead
 from fallen_trees.heads.semantic_fusion import SemanticFusionHead, SemanticMask2Former
 from fallen_trees.loading.coco_dataset import RootlessCocoDataset
 from fallen_trees.loading.contiguous import ContiguousPackDetInputs, ContiguousRandomFlip
@@ -75,6 +76,7 @@ __all__ = [
     'PanopticQualityMetric',
     'PasteObjects',
     'PictureHook',
+    'PlacedMask2FormerHead',
     'RandomRot90',
     'ResumableEarlyStoppingHook',
     'ResumableEpochLoop',

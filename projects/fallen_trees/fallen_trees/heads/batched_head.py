@@ -25,6 +25,7 @@ from torch import Tensor
 from fallen_trees.errors import ConfigError
 from fallen_trees.heads.batched_matching import Matches, check_costs, match_layers
 from fallen_trees.heads.mask2former_head import Float32Mask2FormerHead, without_autocast
+from fallen_trees.heads.mask_factors import MaskFactors, matched_logits
 from fallen_trees.heads.masked_attention import fuse_attention
 from fallen_trees.ops.points import sample_logits, sample_truth, uncertain_points
 
@@ -92,12 +93,8 @@ class BatchedMask2FormerHead(Float32Mask2FormerHead):
         The masks have no gradient; `matched_logits` makes those again that need one, of their `factors`.
         """
         decoder_out = self.transformer_decoder.post_norm(decoder_out)
-        embeddings = self.mask_embed(decoder_out)
-        with torch.no_grad():
-            logits = (embeddings @ mask_feature.flatten(2)).unflatten(2, mask_feature.shape[2:])
-            small = F.interpolate(logits, attn_mask_target_size, mode='bilinear', align_corners=False)
-        logits.factors = embeddings, mask_feature
-        return self.cls_embed(decoder_out), logits, small.flatten(2).unsqueeze(1) < 0
+        factors = MaskFactors(self.mask_embed(decoder_out), mask_feature)
+        return self.cls_embed(decoder_out), *factors.masks(attn_mask_target_size)
 
     def _class_losses(self, cls_scores: Tensor, matches: Matches, truths: list[InstanceData]) -> Tensor:
         """Losses of the layers, (layers,)."""
@@ -141,16 +138,3 @@ class BatchedMask2FormerHead(Float32Mask2FormerHead):
             return enlarged.flatten(1), masks[objects].flatten(1).to(logits.dtype)
         points = uncertain_points(logits, self.num_points, self.oversample_ratio, self.importance_sample_ratio)
         return sample_logits(logits, points), sample_truth(masks, objects, points)
-
-
-def matched_logits(masks: list[Tensor], matches: Matches) -> Tensor:
-    """Logits of the matched queries, float32 and with gradient, in the order of the matches: (pairs, h, w)."""
-    at = matches.layers, matches.images, matches.queries
-    if not hasattr(masks[0], 'factors'):
-        return torch.stack(masks)[at].float()
-    embeddings = torch.stack([layer.factors[0] for layer in masks])[at].float()
-    features = masks[0].factors[1].float()
-    # Each image's pairs, of all layers, are multiplied with its features.
-    of_images = embeddings.unflatten(0, (len(masks), -1)).split(matches.per_image, dim=1)
-    found = [pairs @ image.flatten(1) for pairs, image in zip(of_images, features, strict=True)]
-    return torch.cat(found, dim=1).flatten(0, 1).unflatten(1, features.shape[2:])
