@@ -19,7 +19,11 @@ _base_ = [
 model = dict(
     data_preprocessor=_base_.mobilenet_v2_pixels,
     backbone=dict(_delete_=True, **_base_.mobilenet_v2),
-    panoptic_head=dict(in_channels=_base_.mobilenet_v2_channels, num_queries=80),
+    panoptic_head=dict(
+        type='PlacedMask2FormerHead',
+        in_channels=_base_.mobilenet_v2_channels,
+        num_queries=80,
+    ),
     test_cfg=dict(matrix_nms_sigma=2.0),
 )
 

@@ -24,7 +24,11 @@ test_dataloader = dict(dataset=dict(pipeline=[load, *_base_.test_pipeline[1:]]))
 model = dict(
     data_preprocessor=dict(type='BandsPreprocessor', mean=[127.5] * 4, std=[127.5] * 4, bgr_to_rgb=False),
     backbone={**_base_.mobilenet_v2, '_delete_': True, 'type': 'BandsMobileNetV2', 'in_channels': 4},
-    panoptic_head=dict(in_channels=_base_.mobilenet_v2_channels, num_queries=80),
+    panoptic_head=dict(
+        type='PlacedMask2FormerHead',
+        in_channels=_base_.mobilenet_v2_channels,
+        num_queries=80,
+    ),
     test_cfg=dict(matrix_nms_sigma=2.0),
 )
 

@@ -16,6 +16,7 @@ seeds = [0, 1, 2]
 
 arms = dict(
     ours={},
+    learnt_queries={'model.panoptic_head.type': 'BatchedMask2FormerHead'},
     duplicates_left={'model.test_cfg.matrix_nms_sigma': None},
     mmdet_mask2former={'config': 'configs/m2f_stock_mobilenetv2_crowns.py'},
     mmdet_mask_rcnn={'config': 'configs/mask_rcnn_mobilenetv2_crowns.py'},

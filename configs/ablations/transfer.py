@@ -28,6 +28,7 @@ options = {
     'optim_wrapper.optimizer.lr': 4e-4,
     'optim_wrapper.paramwise_cfg.custom_keys.backbone.lr_mult': 0.1,
     'train_dataloader.dataset.pipeline.4.ratio_range': (0.6, 1.6),
+    'model.panoptic_head.type': 'BatchedMask2FormerHead',
     'model.test_cfg.matrix_nms_sigma': None,
 }
 seeds = [0, 1, 2]
