@@ -5,6 +5,7 @@ import torch
 
 from fallen_trees.heads.ellipses import UNIT_PX, EllipsePredictor, ellipse_logits
 from fallen_trees.heads.mask_factors import MaskFactors
+from fallen_trees.start_weights import describe_start
 
 from .test_batched_head import build, features
 
@@ -149,3 +150,13 @@ def test_masks_without_ellipses_are_plain_products():
     masks, hidden = factors.masks((3, 3))
     torch.testing.assert_close(masks, torch.einsum('bqc,bchw->bqhw', factors.embeddings, factors.features))
     assert torch.equal(hidden[:, 0], masks.flatten(2) < 0)
+
+
+def test_mask2formers_own_weights_fill_all_but_what_is_new(placed, tmp_path):
+    path = tmp_path / 'learnt.pth'
+    torch.save({'state_dict': build().state_dict(), 'meta': {}}, path)
+    said = describe_start(placed, path)[-1]
+    new = len(placed.panoptic_head.place_content.state_dict()) + 2 + 2  # place_position, ellipse
+    weights = [name for name in placed.state_dict() if not name.endswith('num_batches_tracked')]
+    assert f'fill {len(weights) - new} of {len(weights)} tensors' in said
+    assert 'random: panoptic_head.place_content' in said

@@ -38,6 +38,7 @@ VARIANTS = {
     'layer by layer': {f'{HEAD}.type': 'Float32Mask2FormerHead'},
     'mmcv attention': {f'{PIXELS}.type': 'MSDeformAttnPixelDecoder'},
     'AdamW unfused': {'fused': False},
+    'placed queries': {f'{HEAD}.type': 'PlacedMask2FormerHead'},
     'channels last': {'channels_last': True},
     'compiled': {'compile': ('backbone', 'panoptic_head.pixel_decoder')},
     'bfloat16': {'amp': True, f'{HEAD}.half_pixel_decoder': True},
