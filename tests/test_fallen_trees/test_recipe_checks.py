@@ -195,6 +195,7 @@ HEALTHY = {
     'as it is': {},
     'slow': {f'{OPTIMISER}.lr': 2e-5},
     'fast': {f'{OPTIMISER}.lr': 8e-4},
+    'as fast as the crowns': {f'{OPTIMISER}.lr': 1.2e-3},
     'one tile, eight times': {
         'train_dataloader.batch_size': 1,
         f'{WRAPPER}.accumulative_counts': 8,
@@ -343,10 +344,15 @@ def test_an_address_out_of_reach_is_said_and_no_fault(demo_config, tmp_path, mon
 
 
 def test_the_ranges_widen_with_the_batch():
-    assert healthy_range('AdamW', 64).high == pytest.approx(2e-3)
-    assert healthy_range('SGD', 64).high == pytest.approx(0.4)
-    assert healthy_range('AdamW', 1).low == pytest.approx(2.5e-6)
-    assert healthy_range('Lion', 16) is None
+    assert healthy_range('AdamW', 64, 12_000).high == pytest.approx(2e-3)
+    assert healthy_range('SGD', 64, 12_000).high == pytest.approx(0.4)
+    assert healthy_range('AdamW', 1, 12_000).low == pytest.approx(2.5e-6)
+    assert healthy_range('Lion', 16, 12_000) is None
+
+
+def test_a_short_run_may_learn_faster():
+    assert healthy_range('AdamW', 4, 800).high == pytest.approx(1.5e-3)
+    assert healthy_range('AdamW', 4, 4000).high == pytest.approx(1e-3)
 
 
 def test_the_curve_is_the_runs_own(demo_config):
