@@ -1,7 +1,7 @@
 """Real crowns: what a network starts from, how much of it learns, and a quarter of the data.
 
     python tools/train.py configs/m2f_mobilenetv2_crowns.py --work-dir work_dirs/drawn_start --cfg-options \
-        data_root=work_dirs/demo/data optim_wrapper.optimizer.lr=4e-4 \
+        data_root=work_dirs/demo/data train_cfg.max_iters=800 optim_wrapper.optimizer.lr=4e-4 \
         optim_wrapper.paramwise_cfg.custom_keys.backbone.lr_mult=0.1 \
         model.panoptic_head.type=BatchedMask2FormerHead model.test_cfg.matrix_nms_sigma=None \
         train_dataloader.dataset.pipeline.4.ratio_range=0.6,1.6

@@ -1,8 +1,8 @@
-"""`adamw_12k.py` at the length of a first run on two cores: 800 updates of 4 tiles from ImageNet's backbone."""
+"""`adamw_12k.py` at the length of a first run on two cores: 400 updates of 4 tiles from ImageNet's backbone."""
 
 _base_ = ['./adamw_12k.py']
 
-train_cfg = dict(max_iters=800, val_interval=200)
+train_cfg = dict(max_iters=400, val_interval=200)
 lr_warmup_updates = 50
 optim_wrapper = dict(
     accumulative_counts=1,
